@@ -1,0 +1,3 @@
+module github.com/nubishark/nubishark
+
+go 1.25

@@ -1,0 +1,67 @@
+package reassembly
+
+import "net/netip"
+
+// Direction is 0 for the bytes that Conn.Addr[0] sends, 1 for the other's.
+type Direction uint8
+
+// Conn is one TCP connection as its handler sees it.
+type Conn struct {
+	// Stream is the connection's number, the same as Wireshark's tcp.stream.
+	Stream int
+	// Addr are the two endpoints; Addr[0] is the side that opened the connection
+	// where a SYN shows it, else the sender of the first packet.
+	Addr [2]netip.AddrPort
+	// Opener tells that the SYN or SYN-ACK was seen, so that Addr[0] did open it.
+	Opener bool
+	// FromStart[d] tells that the SYN of direction d was seen, so that offset 0 is
+	// the direction's first byte.
+	FromStart [2]bool
+	// Packets counts the packets seen of each direction, with or without payload.
+	Packets [2]int64
+	// First and Last are the times of the first and the latest packet (ns).
+	First, Last int64
+	// Data is the handler's own.
+	Data any
+}
+
+// Chunk is a run of a direction's byte stream, in order and without overlap.
+type Chunk struct {
+	// Offset is the position of the first byte in the direction's stream.
+	Offset int64
+	// Bytes is valid during the call only. It is empty where Gap is set.
+	Bytes []byte
+	// Gap is the number of bytes that were never captured, from Offset on.
+	Gap int64
+	// Time (ns) and Packet are of the capture packet that carried the bytes; for a
+	// gap, of the packet that made it known.
+	Time   int64
+	Packet int64
+	// Push tells that the segment that ended with this chunk's last byte had PSH or FIN.
+	Push bool
+}
+
+// End says why a direction carries no more bytes.
+type End uint8
+
+// The reasons.
+const (
+	EndFIN    End = iota + 1 // the sender closed it
+	EndRST                   // either side reset the connection
+	EndReopen                // the port pair was opened anew
+	EndEvict                 // the flow table was full, or a bound was met
+	EndFile                  // the capture ended
+)
+
+// Handler is told what happens on connections, in the order of the packets.
+type Handler interface {
+	// Open announces a connection, before anything else of it.
+	Open(c *Conn)
+	// Chunk hands on bytes or a gap.
+	Chunk(c *Conn, d Direction, ch Chunk)
+	// Stall tells that direction d has (or no longer has) bytes waiting behind a
+	// hole that a retransmission may still fill.
+	Stall(c *Conn, d Direction, on bool)
+	// End is called once for each direction, after its last chunk.
+	End(c *Conn, d Direction, why End, time, packet int64)
+}
