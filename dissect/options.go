@@ -1,0 +1,35 @@
+package dissect
+
+import "time"
+
+// DefaultTimeout is how long a request may stay unanswered.
+const DefaultTimeout = 30 * time.Second
+
+// Options steer a dissector. The zero value is the protocol as it is written.
+type Options struct {
+	// LittleEndian reads two-byte lengths in little-endian order.
+	LittleEndian bool
+	// Timeout is the response timeout in capture time; 0 means DefaultTimeout.
+	Timeout time.Duration
+	// ServerPort fixes which side is the server; 0 means that it is found out.
+	ServerPort uint16
+	// Ports restricts dissection to connections with one of these ports, and forces
+	// it there; empty means that connections are found by their content.
+	Ports Ports
+}
+
+// PortRange is an inclusive range of TCP ports.
+type PortRange struct{ From, To uint16 }
+
+// Ports is a set of TCP ports.
+type Ports []PortRange
+
+// Contains reports whether the port is in the set.
+func (p Ports) Contains(port uint16) bool {
+	for _, r := range p {
+		if port >= r.From && port <= r.To {
+			return true
+		}
+	}
+	return false
+}
