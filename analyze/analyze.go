@@ -3,8 +3,12 @@
 package analyze
 
 import (
+	"errors"
+	"io"
+
 	"github.com/nubishark/nubishark/capture"
 	"github.com/nubishark/nubishark/dissect"
+	"github.com/nubishark/nubishark/reassembly"
 )
 
 // Options steer a run. The zero value analyses everything.
@@ -43,8 +47,151 @@ type PortCount struct {
 	Count int64
 }
 
+// maxPorts bounds the ports that a result lists.
+const maxPorts = 16
+
 // Run reads the source to its end and hands every record to the sink. The result is valid
 // for what was read even when an error is returned.
 func Run(src capture.Source, opts Options, sink dissect.Sink) (Result, error) {
-	panic("not yet")
+	r := &run{opts: opts}
+	r.d = dissect.New(opts.Dissect, sink)
+	r.a = reassembly.New(r, reassembly.Options{})
+	err := r.read(src)
+	r.a.Close()
+	r.d.Close()
+	return r.result(src), err
+}
+
+// run joins the stages: it is the handler of the reassembly.
+type run struct {
+	opts Options
+	a    *reassembly.Assembler
+	d    *dissect.Dissector
+	res  Result
+}
+
+func (r *run) read(src capture.Source) error {
+	var b capture.Batch
+	for {
+		err := src.Next(&b)
+		for i := range b.Refs {
+			if !r.packet(b.Packet(i)) {
+				return nil
+			}
+		}
+		if r.opts.Progress != nil {
+			s := src.Stats()
+			r.opts.Progress(s.Read, s.Size)
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// packet takes in one packet and reports whether to go on.
+func (r *run) packet(p capture.Packet) bool {
+	if r.res.Packets > 0 && r.opts.MaxDuration > 0 && p.Time-r.res.First > r.opts.MaxDuration {
+		return false
+	}
+	if r.res.Packets == 0 {
+		r.res.First, r.res.Last = p.Time, p.Time
+	}
+	r.res.Packets++
+	r.res.First, r.res.Last = min(r.res.First, p.Time), max(r.res.Last, p.Time)
+	if len(p.Data) < p.WireLen {
+		r.res.Cut++
+	}
+	r.a.Packet(p)
+	r.d.Advance(p.Time)
+	return r.opts.MaxPackets == 0 || r.res.Packets < r.opts.MaxPackets
+}
+
+func (r *run) result(src capture.Source) Result {
+	s := r.a.Stats()
+	r.res.Capture = src.Stats()
+	r.res.TCPStreams, r.res.BoundDropped = s.Streams, s.BytesDropped
+	r.res.NubisonStreams = r.d.Streams
+	r.res.OneSided, r.res.Midstream = r.d.OneSided, r.d.Midstream
+	return r.res
+}
+
+// Open implements reassembly.Handler.
+func (r *run) Open(*reassembly.Conn) {}
+
+// conn returns the dissector's side of a connection, made when its first bytes come: then it is
+// known where it starts. It is nil for a connection that is not to be dissected.
+func (r *run) conn(c *reassembly.Conn) *dissect.Conn {
+	if c.Data == nil {
+		c.Data = r.d.Open(dissect.Opening{
+			Stream: c.Stream, Addr: c.Addr, Opener: c.Opener, FromStart: c.FromStart, Heard: &c.Packets, Time: c.First,
+		})
+	}
+	return c.Data.(*dissect.Conn)
+}
+
+// Chunk implements reassembly.Handler.
+func (r *run) Chunk(c *reassembly.Conn, d reassembly.Direction, ch reassembly.Chunk) {
+	dc := r.conn(c)
+	if dc == nil {
+		return
+	}
+	if c.FromStart[d] {
+		dc.FromStart(int(d))
+	}
+	if ch.Gap > 0 {
+		r.d.Gap(dc, int(d), ch.Offset, ch.Gap, ch.Time, ch.Packet)
+		return
+	}
+	r.d.Bytes(dc, int(d), ch.Offset, ch.Bytes, ch.Time, ch.Packet, ch.Push)
+}
+
+// Stall implements reassembly.Handler.
+func (r *run) Stall(c *reassembly.Conn, d reassembly.Direction, on bool) {
+	if dc := r.conn(c); dc != nil {
+		r.d.Stall(dc, int(d), on)
+	}
+}
+
+// endings maps the reasons of the reassembly to those of the dissector.
+var endings = map[reassembly.End]dissect.Ending{
+	reassembly.EndFIN: dissect.EndFIN, reassembly.EndRST: dissect.EndReset, reassembly.EndReopen: dissect.EndReopen,
+	reassembly.EndEvict: dissect.EndFile, reassembly.EndFile: dissect.EndFile,
+}
+
+// End implements reassembly.Handler.
+func (r *run) End(c *reassembly.Conn, d reassembly.Direction, why reassembly.End, time, _ int64) {
+	if dc, ok := c.Data.(*dissect.Conn); ok && dc != nil {
+		r.d.End(dc, int(d), endings[why], time)
+		if dc.Rejected() && why != reassembly.EndReopen || dc.Finished() {
+			r.other(c, dc)
+		}
+		return
+	}
+	r.other(c, nil)
+}
+
+// other counts a connection without NUBISON by its lower port, once.
+func (r *run) other(c *reassembly.Conn, dc *dissect.Conn) {
+	if dc != nil && (dc.Confirmed() || !dc.Finished()) {
+		return
+	}
+	if c.Data == nil {
+		c.Data = (*dissect.Conn)(nil)
+	} else if dc == nil {
+		return
+	}
+	port := min(c.Addr[0].Port(), c.Addr[1].Port())
+	for i := range r.res.OtherPorts {
+		if r.res.OtherPorts[i].Port == port {
+			r.res.OtherPorts[i].Count++
+			return
+		}
+	}
+	if len(r.res.OtherPorts) < maxPorts {
+		r.res.OtherPorts = append(r.res.OtherPorts, PortCount{port, 1})
+	}
 }

@@ -18,6 +18,14 @@ type Options struct {
 	Ports Ports
 }
 
+// timeout returns the response timeout that is in force.
+func (o Options) timeout() time.Duration {
+	if o.Timeout <= 0 {
+		return DefaultTimeout
+	}
+	return o.Timeout
+}
+
 // PortRange is an inclusive range of TCP ports.
 type PortRange struct{ From, To uint16 }
 

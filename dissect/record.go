@@ -37,6 +37,11 @@ type Frame struct {
 	Violations []*protocol.Rule
 	// Raw are all of the packet's bytes; missing ones are zero.
 	Raw []byte
+
+	dir       int
+	truncated bool
+	request   bool // it is the request of tx, not the response
+	tx        *transaction
 }
 
 // FieldValue is a field of a frame.
@@ -149,6 +154,13 @@ type Violation struct {
 	Secret [][2]int
 	// Message says what is wrong here, Hint what to do.
 	Message, Hint string
+
+	dir   int
+	about *Frame
+	tx    *transaction // number the frame by this transaction's request
+	// closer tells that the sender closed the connection before an answer could come; device,
+	// that the violation is named by the device's direction.
+	closer, device bool
 }
 
 // ConnState says how a connection ended.

@@ -1,0 +1,340 @@
+package dissect
+
+import "github.com/nubishark/nubishark/protocol"
+
+// maxStray is the greatest number of bytes that count as stray or short.
+const maxStray = protocol.HeaderSize - 1
+
+// kind orders the readings of a packet: the vendor's come first.
+type kind uint8
+
+const (
+	vendor     kind = iota
+	byteOrder       // the length read in the other byte order
+	width           // a length of the other width
+	lengthless      // a payload with no length before it
+	stray           // the vendor's end and stray bytes behind it
+	writeBound      // up to a write end, whatever the length says
+)
+
+// candidate is one reading of the packet at a boundary.
+type candidate struct {
+	kind   kind
+	layout *protocol.Layout
+	// end is the offset behind it, -1 while that is not known.
+	end int64
+	// tail tells that the optional tail is there; open, that it is not but still may come.
+	tail, open bool
+	// extra is the number of stray bytes before end; width and little tell how a length was read.
+	extra  int
+	wide   int
+	little bool
+	token  []byte
+}
+
+// requestLetter returns the letter of the request that the packet in b answers, 0 if it is
+// none or not known.
+func (h *half) requestLetter(b []byte) byte {
+	if len(b) < protocol.HeaderSize || b[0] != 'R' {
+		return 0
+	}
+	return h.peer.requests.letterOf(sid(b[1:protocol.HeaderSize]))
+}
+
+// applies reports whether a layout may be that of the packet in b.
+func (h *half) applies(l *protocol.Layout, b []byte, request byte) bool {
+	if l.Outcome == protocol.NoStatus {
+		return true
+	}
+	if request != 0 {
+		if !contains(l.Answers, request) {
+			return false
+		}
+	} else if s := h.side(); s != protocol.Unknown && l.From != s {
+		return false
+	}
+	if len(b) <= protocol.StatusAt {
+		return true
+	}
+	switch b[protocol.StatusAt] {
+	case 0:
+		return l.Outcome == protocol.Failure
+	case 1:
+		return l.Outcome == protocol.Success
+	}
+	return true
+}
+
+func contains(s string, c byte) bool {
+	for i := range len(s) {
+		if s[i] == c {
+			return true
+		}
+	}
+	return false
+}
+
+// vendorEnds appends the ends that the protocol itself allows for the packet at x, at most 8.
+func (h *half) vendorEnds(list []candidate, x int64, request byte) []candidate {
+	b := h.at(x)
+	for _, l := range protocol.ByLetter(b[0]) {
+		if !h.applies(l, b, request) {
+			continue
+		}
+		for _, c := range h.layoutEnds(l, x, b) {
+			if c.layout != nil && !repeats(list, c) {
+				list = append(list, c)
+			}
+		}
+	}
+	return list
+}
+
+func repeats(list []candidate, c candidate) bool {
+	for i := range list {
+		if list[i].end == c.end && list[i].layout.Answers == "" == (c.layout.Answers == "") {
+			return true
+		}
+	}
+	return false
+}
+
+// layoutEnds returns the ends of one layout without and with its tail.
+func (h *half) layoutEnds(l *protocol.Layout, x int64, b []byte) (c [2]candidate) {
+	sh := l.Shape()
+	c[0] = candidate{layout: l, end: -1, open: len(l.Tail) > 0}
+	if sh.HasToken && len(b) >= protocol.TokenAt+protocol.TokenSize {
+		c[0].token = b[protocol.TokenAt : protocol.TokenAt+protocol.TokenSize : protocol.TokenAt+protocol.TokenSize]
+	}
+	if l.Letter == 'R' && sh.Fixed >= protocol.StatusAt+1+protocol.TokenSize && len(b) >= sh.Fixed {
+		c[0].token = b[protocol.StatusAt+1 : sh.Fixed : sh.Fixed]
+	}
+	fixed := int64(sh.Fixed)
+	if sh.LengthWidth > 0 {
+		if !h.readable(x, int64(sh.LengthAt+sh.LengthWidth)) {
+			return c
+		}
+		fixed += int64(h.number(b[sh.LengthAt:], sh.LengthWidth, h.c.d.opts.LittleEndian))
+	}
+	c[0].end = x + fixed
+	if len(l.Tail) == 0 {
+		return c
+	}
+	c[1] = c[0]
+	c[1].tail, c[1].open, c[1].end = true, false, -1
+	switch w := int64(sh.TailLengthWidth); {
+	case w == 0:
+		c[1].end = x + fixed + int64(sh.TailFixed)
+	case h.readable(x, fixed+w):
+		c[1].end = x + fixed + int64(sh.TailFixed) + int64(h.number(b[fixed:], int(w), h.c.d.opts.LittleEndian))
+	}
+	return c
+}
+
+// readable reports whether the first n bytes at x were captured.
+func (h *half) readable(x, n int64) bool {
+	if x+n > h.seen() {
+		return false
+	}
+	_, gap := h.gapIn(x, x+n)
+	return !gap
+}
+
+// number reads an unsigned integer of 1 or 2 bytes.
+func (h *half) number(b []byte, width int, little bool) int {
+	if width == 1 {
+		return int(b[0])
+	}
+	if little {
+		return int(b[0]) | int(b[1])<<8
+	}
+	return int(b[0])<<8 | int(b[1])
+}
+
+// candidates appends all readings of the packet at the boundary in order of preference.
+func (h *half) candidates(list []candidate, r reply) []candidate {
+	list = h.vendorEnds(list, h.pos, h.requestLetter(h.buf))
+	n := len(list)
+	for i := range n {
+		list = h.deviantLengths(list, list[i])
+	}
+	for i := range n {
+		list = h.missingLength(list, list[i], r)
+	}
+	for i := range n {
+		list = h.strayEnds(list, list[i])
+	}
+	return h.writeBounds(list, n, r)
+}
+
+// deviantLengths appends the readings of a length in the other byte order and of the other width.
+func (h *half) deviantLengths(list []candidate, v candidate) []candidate {
+	sh := v.layout.Shape()
+	little := h.c.d.opts.LittleEndian
+	b := h.buf
+	switch {
+	case sh.LengthWidth == 2 && v.end >= 0:
+		at := int64(sh.LengthAt)
+		c := v
+		c.kind, c.wide, c.little = byteOrder, 2, !little
+		c.end = h.pos + int64(sh.Fixed) + int64(h.number(b[at:], 2, !little))
+		list = append(list, c)
+		c.kind, c.wide = width, 1
+		c.end = h.pos + at + 1 + int64(b[at])
+		list = append(list, c)
+	case v.tail && sh.TailLengthWidth == 1 && h.readable(h.pos, int64(sh.Fixed)+2):
+		for _, order := range [2]bool{little, !little} {
+			c := v
+			c.kind, c.wide, c.little = width, 2, order
+			c.end = h.pos + int64(sh.Fixed) + 2 + int64(h.number(b[sh.Fixed:], 2, order))
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// bounds calls f with the offsets that could end a packet without regard to its length.
+func (h *half) bounds(v candidate, r reply, f func(end int64)) {
+	if x := h.firstStrong(v.token); x >= 0 {
+		f(x)
+	}
+	if r.there {
+		f(r.seen)
+	}
+	if h.over() {
+		f(h.seen())
+	}
+}
+
+// missingLength appends the readings of a payload with no length before it.
+func (h *half) missingLength(list []candidate, v candidate, r reply) []candidate {
+	sh := v.layout.Shape()
+	if !v.tail || sh.TailLengthWidth == 0 {
+		return list
+	}
+	h.bounds(v, r, func(end int64) {
+		if end > h.pos+int64(sh.Fixed) {
+			c := v
+			c.kind, c.end = lengthless, end
+			list = append(list, c)
+		}
+	})
+	return list
+}
+
+// strayEnds appends a vendor's end with up to 8 stray bytes in the same segment behind it.
+func (h *half) strayEnds(list []candidate, v candidate) []candidate {
+	if v.end < 0 || v.end >= h.seen() || h.writeEnd(v.end) || h.segStart(v.end) {
+		return list
+	}
+	s := h.segs[h.holding(v.end)]
+	for k := int64(1); k <= maxStray && v.end+k <= s.end && !s.gap; k++ {
+		if v.end+k == s.end || h.strong(v.end+k, v.token) == yes {
+			c := v
+			c.kind, c.end, c.extra = stray, v.end+k, int(k)
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// writeBounds appends the reading up to a write end, whatever the declared length says.
+func (h *half) writeBounds(list []candidate, n int, r reply) []candidate {
+	if n == 0 {
+		return list
+	}
+	v := list[0]
+	for _, c := range list[:n] {
+		if c.tail {
+			v = c
+		}
+	}
+	h.bounds(v, r, func(end int64) {
+		if end > h.pos+maxStray {
+			c := v
+			c.kind, c.end = writeBound, end
+			list = append(list, c)
+		}
+	})
+	return list
+}
+
+// verdict is what choose says.
+type verdict uint8
+
+const (
+	wait verdict = iota
+	settle
+	giveUp
+)
+
+// choose picks the reading of the packet at the boundary, or says why there is none.
+func (h *half) choose(list []candidate, r reply) (candidate, verdict) {
+	var haves, mays [32]grade
+	list = list[:min(len(list), len(haves))]
+	best := -1
+	for i := range list {
+		haves[i], mays[i] = h.judge(&list[i], r)
+		if haves[i] == strong {
+			return list[i], settle
+		}
+		if best < 0 || haves[i] > haves[best] {
+			best = i
+		}
+	}
+	if best < 0 {
+		return candidate{}, giveUp
+	}
+	if haves[best] == good {
+		return list[best], settle
+	}
+	limit := len(list)
+	if haves[best] >= fit {
+		limit = best
+	}
+	for i := range list[:limit] {
+		if mays[i] > haves[best] {
+			return candidate{}, wait
+		}
+	}
+	if haves[best] > none {
+		return list[best], settle
+	}
+	return h.fallback(list)
+}
+
+// fallback returns the vendor's reading within the bytes seen that breaks the fewest rules.
+func (h *half) fallback(list []candidate) (candidate, verdict) {
+	best, score := -1, -1
+	for i := range list {
+		c := &list[i]
+		if c.kind != vendor || c.end < 0 || c.end > h.seen() {
+			continue
+		}
+		if s := h.score(c); s > score {
+			best, score = i, s
+		}
+	}
+	if best < 0 {
+		return candidate{}, giveUp
+	}
+	return list[best], settle
+}
+
+func (h *half) score(c *candidate) int {
+	if g, gap := h.gapAt(c.end); gap {
+		if c.end == g.start && c.open && !h.writeEnd(c.end) {
+			return -1
+		}
+		return 2
+	}
+	switch {
+	case c.end == h.seen():
+		return 3
+	case protocol.MaySend(h.side(), h.at(c.end)[0]):
+		return 2
+	case h.writeEnd(c.end):
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,388 @@
+package dissect
+
+import (
+	"unicode/utf8"
+
+	"github.com/nubishark/nubishark/protocol"
+)
+
+const second = int64(1e9)
+
+// maxWait bounds the bytes that a boundary waits for: the largest packet and a margin.
+const maxWait = protocol.MaxPacket + 4096
+
+// grade says how well a candidate's end is confirmed.
+type grade uint8
+
+const (
+	none   grade = iota
+	weak         // as fit, but a stranger's token or session stands behind it
+	fit          // a vendor's end at a write end, and packets lead on from it
+	sure         // the direction ends there, or the peer had seen just this when it answered
+	good         // a strong match starts at a deviant end
+	strong       // a strong match starts at a vendor's end
+)
+
+// answer says no, perhaps later, or yes.
+type answer uint8
+
+const (
+	no answer = iota
+	notYet
+	yes
+)
+
+// reply is what is known of the peer's answer to the packet at the boundary.
+type reply struct {
+	there bool
+	seen  int64 // how far this direction had been seen before it
+	old   bool  // it came a second ago
+}
+
+// reply looks for the peer's answer to a session ID at the peer's boundary.
+func (h *half) reply(id sid) reply {
+	held, ok := h.peer.heldResponse()
+	if !ok || held != id {
+		return reply{}
+	}
+	first := h.peer.segs[0]
+	return reply{there: true, seen: h.seenBefore(first.packet), old: h.c.d.now-first.time >= second}
+}
+
+// heldResponse returns the session ID of a response that stands at the boundary.
+func (h *half) heldResponse() (sid, bool) {
+	if h.adrift == inStep && len(h.buf) >= protocol.HeaderSize && h.buf[0] == 'R' && !h.segs[0].gap {
+		return sid(h.buf[1:protocol.HeaderSize]), true
+	}
+	return sid{}, false
+}
+
+// heldRequest returns the session ID of a request that stands at the boundary.
+func (h *half) heldRequest() (sid, bool) {
+	if h.adrift == inStep && len(h.buf) >= protocol.HeaderSize && protocol.IsRequest(h.buf[0]) {
+		return sid(h.buf[1:protocol.HeaderSize]), true
+	}
+	return sid{}, false
+}
+
+// strong reports whether a strong match stands at x. vouched is the token of the packet that
+// would end at x, nil if it has none.
+func (h *half) strong(x int64, vouched []byte) answer {
+	if x >= h.seen() {
+		return h.later()
+	}
+	b := h.at(x)
+	letter := b[0]
+	head := min(int64(len(b)), protocol.TokenAt+protocol.TokenSize)
+	if _, gap := h.gapIn(x, x+head); gap {
+		return no
+	}
+	switch {
+	case letter == 'R':
+		return h.strongResponse(b)
+	case letter == 'L':
+		return h.strongLogin(x, b)
+	case len(protocol.ByLetter(letter)) > 0:
+		return h.strongToken(b, vouched)
+	}
+	return no
+}
+
+// later is the answer where bytes are wanting.
+func (h *half) later() answer {
+	if h.done() {
+		return no
+	}
+	return notYet
+}
+
+func (h *half) strongResponse(b []byte) answer {
+	if len(b) >= protocol.HeaderSize {
+		id := sid(b[1:protocol.HeaderSize])
+		if h.peer.requests.outstanding(id) {
+			return yes
+		}
+		if held, ok := h.peer.heldRequest(); ok && held == id {
+			return yes
+		}
+		return no
+	}
+	if h.peer.requests.startsWith(b[1:]) {
+		return h.later()
+	}
+	if held, ok := h.peer.heldRequest(); ok && string(held[:len(b)-1]) == string(b[1:]) {
+		return h.later()
+	}
+	return no
+}
+
+func (h *half) strongToken(b []byte, vouched []byte) answer {
+	if len(b) >= protocol.HeaderSize {
+		if held, ok := h.peer.heldResponse(); ok && held == sid(b[1:protocol.HeaderSize]) {
+			return yes
+		}
+	}
+	if len(b) < protocol.TokenAt+protocol.TokenSize {
+		return h.later()
+	}
+	t := token(b[protocol.TokenAt:])
+	if string(vouched) == string(t[:]) || h.c.knows(t) {
+		return yes
+	}
+	return no
+}
+
+// strongLogin asks for a write of its own with clean text and an identifier that ends where
+// the write does, up to stray padding.
+func (h *half) strongLogin(x int64, b []byte) answer {
+	if !h.segStart(x) {
+		return no
+	}
+	l := protocol.ByLetter('L')[0]
+	sh := l.Shape()
+	if !cleanText(l, b) {
+		return no
+	}
+	if len(b) < sh.Fixed {
+		return h.later()
+	}
+	end := x + int64(sh.Fixed) + int64(b[sh.LengthAt])
+	if end > h.seen() {
+		return h.later()
+	}
+	for e := end; e <= min(end+maxStray, h.seen()); e++ {
+		if h.writeEnd(e) || e == h.seen() && h.over() {
+			return yes
+		}
+	}
+	if end+maxStray > h.seen() && !h.done() {
+		return notYet
+	}
+	return no
+}
+
+// cleanText reports whether the text fields of a packet are clean, as far as they are there.
+func cleanText(l *protocol.Layout, b []byte) bool {
+	at := 0
+	for _, f := range l.Fields {
+		if at+f.Size > len(b) {
+			return true
+		}
+		if f.Kind == protocol.Text && !isClean(trimPadding(b[at:at+f.Size])) {
+			return false
+		}
+		at += f.Size
+	}
+	return true
+}
+
+// trimPadding cuts trailing NULs and spaces.
+func trimPadding(b []byte) []byte {
+	for len(b) > 0 && (b[len(b)-1] == 0 || b[len(b)-1] == ' ') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+// isClean reports whether text is UTF-8 without control characters.
+func isClean(b []byte) bool {
+	for i := 0; i < len(b); {
+		if b[i] < utf8.RuneSelf {
+			if b[i] < 0x20 || b[i] == 0x7f {
+				return false
+			}
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRune(b[i:])
+		if r == utf8.RuneError && n == 1 || r < 0xa0 {
+			return false
+		}
+		i += n
+	}
+	return true
+}
+
+// judge says how well a candidate's end is confirmed now, and how well it still could be.
+func (h *half) judge(c *candidate, r reply) (have, may grade) {
+	top := good
+	if c.kind == vendor {
+		top = strong
+	}
+	if c.end < 0 || c.end > h.seen() {
+		if h.done() || r.there && r.old || len(h.buf) > maxWait {
+			return none, none
+		}
+		return none, top
+	}
+	if c.kind != vendor && h.inner(c) {
+		return none, none
+	}
+	if c.end == h.seen() && h.over() {
+		return sure, sure
+	}
+	match := h.strong(c.end, c.token)
+	switch {
+	case match == yes:
+		return top, top
+	case r.there && r.seen == c.end, c.kind == vendor && h.usedByPeer(c):
+		have = sure
+	case c.kind == vendor:
+		have, may = h.fits(c)
+	}
+	if match == notYet && !(r.there && r.old && c.end == h.seen()) {
+		may = top
+	}
+	return have, max(have, may)
+}
+
+// usedByPeer reports whether the peer already uses the token that this response hands out.
+func (h *half) usedByPeer(c *candidate) bool {
+	p := h.peer
+	return c.token != nil && h.buf[0] == 'R' && c.end == h.seen() && len(p.buf) >= protocol.TokenAt+protocol.TokenSize &&
+		p.adrift == inStep && string(p.buf[protocol.TokenAt:protocol.TokenAt+protocol.TokenSize]) == string(c.token)
+}
+
+// fits asks for a write end with legal packets behind it (vendor's ends only).
+func (h *half) fits(c *candidate) (have, may grade) {
+	if g, ok := h.gapAt(c.end); ok {
+		if c.end > g.start || !c.open || h.writeEnd(c.end) {
+			return fit, fit
+		}
+		return none, none
+	}
+	if c.end == h.seen() {
+		waited := h.c.d.now-h.lastTime >= second
+		if waited || h.ended == fileEnded || h.writeEnd(c.end) && !c.open {
+			return fit, fit
+		}
+		return none, fit
+	}
+	if !h.writeEnd(c.end) {
+		return none, none
+	}
+	switch h.chain(c.end, c.token, 8) {
+	case leads:
+		return fit, fit
+	case leadsStrange:
+		if !c.open {
+			return fit, fit
+		}
+		return weak, weak
+	case mayLead:
+		if !c.open {
+			return fit, fit
+		}
+		return none, fit
+	}
+	return none, none
+}
+
+// gapAt returns the gap that starts at x or holds it.
+func (h *half) gapAt(x int64) (segment, bool) { return h.gapIn(x, x+1) }
+
+// link says whether whole packets lead on from an offset.
+type link uint8
+
+const (
+	leadsNowhere link = iota
+	leadsStrange      // they do, by a token or session that is known from nowhere
+	mayLead
+	leads
+)
+
+// chain reports whether whole vendor's packets lead on from x to a write end or a strong match.
+func (h *half) chain(x int64, vouched []byte, depth int) link {
+	b := h.at(x)
+	if !protocol.MaySend(h.side(), b[0]) {
+		return leadsNowhere
+	}
+	if h.strong(x, vouched) == yes {
+		return leads
+	}
+	strange := h.stranger(b, vouched)
+	if strange == no && b[0] == 'L' {
+		return leadsNowhere
+	}
+	var buf [8]candidate
+	best := leadsNowhere
+	for _, c := range h.vendorEnds(buf[:0], x, h.requestLetter(b)) {
+		l := h.chainEnd(&c, depth)
+		if l == leads && strange == yes {
+			l = leadsStrange
+		}
+		best = max(best, l)
+	}
+	return best
+}
+
+func (h *half) chainEnd(c *candidate, depth int) link {
+	switch {
+	case c.end < 0 || c.end > h.seen():
+		if h.done() {
+			return leadsNowhere
+		}
+		return mayLead
+	case h.writeEnd(c.end), c.end == h.seen() && h.over(), h.strong(c.end, c.token) == yes:
+		return leads
+	case c.end == h.seen():
+		if h.done() {
+			return leads
+		}
+		return mayLead
+	}
+	if _, gap := h.gapAt(c.end); gap || depth == 0 {
+		return leads
+	}
+	return h.chain(c.end, c.token, depth-1)
+}
+
+// stranger reports whether the packet's token or session is known from nowhere although others are
+// known; for a login, whether it is unclean (no) or clean (yes: one length byte proves little).
+func (h *half) stranger(b []byte, vouched []byte) answer {
+	switch b[0] {
+	case 'R':
+		return yes
+	case 'L':
+		if cleanText(protocol.ByLetter('L')[0], b) {
+			return yes
+		}
+		return no
+	}
+	if vouched == nil && len(h.c.tokens) == 0 {
+		return no
+	}
+	return yes
+}
+
+// inner reports whether a packet stands beyond doubt inside a candidate.
+func (h *half) inner(c *candidate) bool {
+	x := h.firstStrong(c.token)
+	return x >= 0 && x < c.end
+}
+
+// firstStrong returns the first segment start behind the boundary, at least one byte on, where a
+// strong match stands, or -1. Offsets once found to be none are not looked at again while
+// what is known stays the same.
+func (h *half) firstStrong(vouched []byte) int64 {
+	if h.epoch != h.c.epoch() || h.scanned < h.pos {
+		h.scanned, h.epoch = h.pos, h.c.epoch()
+	}
+	settled := true
+	for i := h.holding(h.scanned); i < len(h.segs); i++ {
+		s := &h.segs[i]
+		if s.gap || s.start <= h.pos || s.start < h.scanned {
+			continue
+		}
+		switch h.strong(s.start, vouched) {
+		case yes:
+			return s.start
+		case notYet:
+			settled = false
+		}
+		if settled {
+			h.scanned = s.end
+		}
+	}
+	return -1
+}

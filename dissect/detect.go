@@ -1,0 +1,92 @@
+package dissect
+
+import "github.com/nubishark/nubishark/protocol"
+
+// A connection counts as NUBISON once the evidence reaches enough; one that has carried
+// tooMuch bytes in a direction without any is left alone for good.
+const (
+	enough  = 2
+	tooMuch = maxWait + 4096
+)
+
+// confirm lets the records of the connection out.
+func (c *Conn) confirm() {
+	if c.standing != undecided {
+		return
+	}
+	c.standing = confirmed
+	c.d.Streams++
+	if !c.half[0].fromStart && !c.half[1].fromStart {
+		c.d.Midstream++
+	}
+	if c.oneSided(0) || c.oneSided(1) {
+		c.d.OneSided++
+	}
+	for _, e := range c.held {
+		c.out(e)
+	}
+	c.held = nil
+}
+
+// reject leaves the connection alone from now on.
+func (c *Conn) reject() {
+	c.standing = rejected
+	c.held, c.tokens, c.accused = nil, nil, nil
+	for i := range c.half {
+		h := &c.half[i]
+		h.buf, h.back, h.segs, h.requests, h.doubtful = nil, nil, nil, requests{}, nil
+	}
+}
+
+// weigh rejects a connection that carries something else.
+func (c *Conn) weigh() {
+	if c.standing != undecided || c.evidence > 0 {
+		return
+	}
+	for i := range c.half {
+		if c.half[i].seen() > tooMuch || len(c.held) > 256 {
+			c.reject()
+			return
+		}
+	}
+}
+
+// weighFrame takes a settled packet as evidence.
+func (c *Conn) weighFrame(s *settled, g grade) {
+	if c.standing != undecided {
+		return
+	}
+	h := s.h
+	if !h.plausible(s.Raw) || g < fit {
+		return
+	}
+	switch {
+	case s.Letter == 'R' && h.peer.requests.outstanding(sid(s.SessionID)):
+		c.evidence += enough
+	case s.Letter == 'R':
+		c.evidence++
+	case s.Letter == 'L':
+		if cleanText(s.Layout, s.Raw) {
+			c.evidence += enough
+		}
+	case s.Letter == 'D', isWord(s.Raw[1 : protocol.TokenAt+protocol.TokenSize]):
+		c.evidence += enough
+	default:
+		c.evidence++
+	}
+	if c.evidence >= enough {
+		c.confirm()
+	}
+}
+
+// oneSided reports whether nothing at all was captured of a direction.
+func (c *Conn) oneSided(dir int) bool { return c.heard != nil && c.heard[dir] == 0 }
+
+// Confirmed reports whether the connection was found to carry NUBISON.
+func (c *Conn) Confirmed() bool { return c.standing == confirmed }
+
+// Rejected reports whether the connection was found to carry something else.
+func (c *Conn) Rejected() bool { return c.standing == rejected }
+
+// Finished reports whether both directions have ended.
+func (c *Conn) Finished() bool { return c.finished }

@@ -1,0 +1,204 @@
+package dissect
+
+import (
+	"container/heap"
+	"net/netip"
+)
+
+// Dissector dissects any number of connections. It is not safe for concurrent use.
+type Dissector struct {
+	opts    Options
+	timeout int64
+	sink    Sink
+	now     int64
+	issued  issuedTokens
+	issues  uint64
+	timers  timers
+	order   int64 // of opened connections, which breaks ties between timers
+	conns   map[*Conn]struct{}
+
+	frameNo, transactionNo, violationNo int64
+	// Streams counts the connections that were found to carry NUBISON.
+	Streams int64
+	// OneSided counts those of which one direction was never captured, Midstream those whose
+	// start was not.
+	OneSided, Midstream int64
+}
+
+// New returns a dissector that hands its records to the sink.
+func New(opts Options, sink Sink) *Dissector {
+	return &Dissector{opts: opts, timeout: int64(opts.timeout()), sink: sink, conns: make(map[*Conn]struct{})}
+}
+
+// Opening is what is known of a connection when it appears.
+type Opening struct {
+	Stream int
+	Addr   [2]netip.AddrPort
+	// Opener tells that Addr[0] opened it; FromStart[d] that the SYN of direction d was seen.
+	Opener    bool
+	FromStart [2]bool
+	// Heard counts the packets of each direction, with or without payload; it is read when
+	// a silence has to be explained, so the owner keeps it up to date.
+	Heard *[2]int64
+	Time  int64
+}
+
+// Open adds a connection. It returns nil for one that is not to be dissected.
+func (d *Dissector) Open(o Opening) *Conn {
+	forced := false
+	if len(d.opts.Ports) > 0 {
+		forced = d.opts.Ports.Contains(o.Addr[0].Port()) || d.opts.Ports.Contains(o.Addr[1].Port())
+		if !forced {
+			return nil
+		}
+	}
+	c := &Conn{Stream: o.Stream, Addr: o.Addr, d: d, heard: o.Heard, start: o.Time, last: o.Time, closer: -1}
+	for i := range c.half {
+		h := &c.half[i]
+		h.c, h.dir, h.peer = c, i, &c.half[1-i]
+		h.fromStart = o.FromStart[i]
+		h.lastTime = o.Time
+		if !h.fromStart {
+			h.adrift = quietly
+		}
+	}
+	c.fixSide(o.Opener)
+	d.conns[c] = struct{}{}
+	d.order++
+	if !o.FromStart[0] && !o.FromStart[1] {
+		c.noteMidstream()
+	}
+	if forced {
+		c.confirm()
+	}
+	return c
+}
+
+// FromStart corrects what Open was told of a direction whose SYN came later.
+func (c *Conn) FromStart(dir int) {
+	h := &c.half[dir]
+	if !h.fromStart && h.pos == 0 && len(h.buf) == 0 {
+		h.fromStart, h.adrift = true, inStep
+	}
+}
+
+// Bytes adds bytes at a stream offset. They are copied.
+func (d *Dissector) Bytes(c *Conn, dir int, off int64, b []byte, time, packet int64, push bool) {
+	d.Advance(time)
+	h := &c.half[dir]
+	if c.standing == rejected || h.ended != running {
+		return
+	}
+	c.last = max(c.last, time)
+	h.add(off, b, segment{start: off, end: off + int64(len(b)), time: time, packet: packet, push: push})
+	c.look(dir)
+	c.weigh()
+}
+
+// Gap tells that n bytes at a stream offset were never captured.
+func (d *Dissector) Gap(c *Conn, dir int, off, n, time, packet int64) {
+	d.Advance(time)
+	h := &c.half[dir]
+	if c.standing == rejected || h.ended != running {
+		return
+	}
+	c.last = max(c.last, time)
+	c.missing += n
+	c.noteGap(h, off, n, time, packet)
+	if n <= maxWait {
+		h.addGap(off, n, time, packet)
+		c.look(dir)
+		return
+	}
+	// No packet reaches over such a gap: what is before it is settled, then it is jumped over.
+	h.addGap(off, 1, time, packet)
+	c.look(dir)
+	h.closeAt(off)
+	h.pos, h.buf, h.segs, h.adrift = off+n, h.buf[:0], h.segs[:0], quietly
+	h.scanned = h.pos
+}
+
+// Stall tells that a direction has, or no longer has, bytes behind a hole that may still fill.
+func (d *Dissector) Stall(c *Conn, dir int, on bool) {
+	c.half[dir].stalled = on
+	if !on && c.standing != rejected {
+		c.look(dir)
+	}
+}
+
+// Ending says why a direction ended.
+type Ending uint8
+
+// The reasons.
+const (
+	EndFIN    Ending = iota + 1 // the sender closed it
+	EndReset                    // either side reset the connection
+	EndReopen                   // the port pair was opened anew
+	EndFile                     // the capture ended, or a bound was met: nothing is proved
+)
+
+// End tells that a direction carries no more bytes.
+func (d *Dissector) End(c *Conn, dir int, why Ending, time int64) {
+	d.Advance(time)
+	h := &c.half[dir]
+	if h.ended != running {
+		return
+	}
+	h.ended = finished
+	if why == EndFile {
+		h.ended = fileEnded
+	} else if c.closer < 0 {
+		c.closer = dir
+	}
+	switch {
+	case why == EndReset:
+		c.state = Reset
+	case h.peer.ended == finished && why != EndFile && c.state == Open:
+		c.state = Closed
+	}
+	c.last = max(c.last, time)
+	if c.standing != rejected {
+		c.look(dir)
+	}
+	if h.peer.ended != running {
+		c.finish()
+	} else if why != EndFile && c.standing != rejected {
+		c.failRequests(h.peer)
+	}
+}
+
+// Close ends every connection that is still open, in the order of their numbers. The
+// capture's end proves nothing.
+func (d *Dissector) Close() {
+	for _, c := range sorted(d.conns) {
+		for dir := range 2 {
+			d.End(c, dir, EndFile, d.now)
+		}
+	}
+}
+
+// look settles all that can be settled now. The peer of the direction that changed is asked first.
+func (c *Conn) look(dir int) {
+	a, b := &c.half[1-dir], &c.half[dir]
+	for {
+		moved := a.step()
+		moved = b.step() || moved
+		if !moved || c.standing == rejected {
+			break
+		}
+	}
+	c.arm()
+}
+
+// Advance runs the timers up to a moment of capture time (ns).
+func (d *Dissector) Advance(now int64) {
+	for len(d.timers) > 0 && d.timers[0].at < now {
+		t := heap.Pop(&d.timers).(timer)
+		d.now = max(d.now, t.at)
+		if t.c.deadline == t.at {
+			t.c.deadline = 0
+			t.c.tick()
+		}
+	}
+	d.now = max(d.now, now)
+}

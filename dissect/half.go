@@ -1,0 +1,204 @@
+package dissect
+
+import (
+	"sort"
+
+	"github.com/nubishark/nubishark/protocol"
+)
+
+// segment is a part of a direction's stream that came with one capture packet.
+type segment struct {
+	start, end   int64
+	time, packet int64
+	push, gap    bool
+}
+
+// ending says why a direction carries no more bytes.
+type ending uint8
+
+const (
+	running   ending = iota
+	finished         // FIN, RST, or the port pair was opened anew
+	fileEnded        // the capture ended, which proves nothing
+)
+
+// half is one direction of a connection. It keeps only what is not settled.
+type half struct {
+	c    *Conn
+	dir  int
+	peer *half
+
+	pos  int64 // the boundary: stream offset of buf[0]
+	buf  []byte
+	segs []segment
+	back []byte // the whole of buf's storage, to slide buf in
+
+	fromStart bool
+	gaps      bool  // bytes of this direction were never captured
+	gapTime   int64 // time of the latest gap
+	stalled   bool  // bytes wait behind a hole that may still fill
+	ended     ending
+	silent    bool // no bytes for the response timeout
+	lastTime  int64
+	adrift    drift // out of step
+	scanned   int64 // no packet starts before this offset, while the epoch holds
+	epoch     uint64
+	junk      junk
+
+	requests requests
+	doubtful map[sid]*Frame // what may have been requests, and the frame where there is one
+	badText  map[string]bool
+}
+
+// drift says whether a direction is in step with its packets.
+type drift uint8
+
+const (
+	inStep  drift = iota
+	quietly       // behind a gap or a start in the middle: what is skipped is nobody's fault
+	loudly        // what is skipped is reported
+)
+
+func (h *half) seen() int64 { return h.pos + int64(len(h.buf)) }
+
+// over reports whether the direction ended for its peer, too.
+func (h *half) over() bool { return h.ended == finished || h.silent }
+
+// done reports whether no more bytes are to be waited for.
+func (h *half) done() bool { return h.ended != running || h.silent }
+
+func (h *half) side() protocol.Side { return h.c.side(h.dir) }
+
+// add appends bytes that continue the stream at off.
+func (h *half) add(off int64, b []byte, s segment) {
+	if len(h.buf) == 0 && off > h.pos {
+		h.pos = off
+	}
+	h.grow(len(b))
+	h.buf = append(h.buf, b...)
+	h.segs = append(h.segs, s)
+	h.silent = false
+	h.lastTime = max(h.lastTime, s.time)
+}
+
+// addGap appends n bytes that were never captured.
+func (h *half) addGap(off, n int64, time, packet int64) {
+	h.gaps, h.gapTime = true, max(h.gapTime, time)
+	h.grow(int(n))
+	h.buf = h.buf[:len(h.buf)+int(n)]
+	clear(h.buf[len(h.buf)-int(n):])
+	h.segs = append(h.segs, segment{start: off, end: off + n, time: time, packet: packet, gap: true})
+}
+
+// grow makes room for n more bytes, sliding what is unsettled to the front first.
+func (h *half) grow(n int) {
+	if cap(h.buf)-len(h.buf) >= n {
+		return
+	}
+	need := len(h.buf) + n
+	if cap(h.back) < need {
+		h.back = make([]byte, 0, max(need*2, 256))
+	}
+	h.buf = append(h.back[:0], h.buf...)
+}
+
+// advance moves the boundary to x, and lets go of what is before it.
+func (h *half) advance(x int64) {
+	h.buf = h.buf[x-h.pos:]
+	h.pos = x
+	i := 0
+	for i < len(h.segs) && h.segs[i].end <= x {
+		i++
+	}
+	h.segs = h.segs[:copy(h.segs, h.segs[i:])]
+	h.scanned = x
+	if len(h.buf) == 0 && cap(h.back) > 4096 {
+		h.back, h.buf = nil, nil
+	}
+}
+
+// at returns the bytes from offset x on.
+func (h *half) at(x int64) []byte { return h.buf[x-h.pos:] }
+
+// endingAt returns the segment that ends at x.
+func (h *half) endingAt(x int64) (segment, bool) {
+	i := sort.Search(len(h.segs), func(i int) bool { return h.segs[i].end >= x })
+	if i < len(h.segs) && h.segs[i].end == x {
+		return h.segs[i], true
+	}
+	return segment{}, false
+}
+
+// writeEnd reports whether a segment with PSH ends at x.
+func (h *half) writeEnd(x int64) bool {
+	s, ok := h.endingAt(x)
+	return ok && s.push
+}
+
+// segStart reports whether a segment starts at x.
+func (h *half) segStart(x int64) bool {
+	i := sort.Search(len(h.segs), func(i int) bool { return h.segs[i].start >= x })
+	return i < len(h.segs) && h.segs[i].start == x && !h.segs[i].gap
+}
+
+// holding returns the index of the segment that holds the byte at x.
+func (h *half) holding(x int64) int {
+	return sort.Search(len(h.segs), func(i int) bool { return h.segs[i].end > x })
+}
+
+// gapIn returns the first gap that overlaps [x, y).
+func (h *half) gapIn(x, y int64) (segment, bool) {
+	if !h.gaps {
+		return segment{}, false
+	}
+	for _, s := range h.segs {
+		if s.start >= y {
+			break
+		}
+		if s.gap && s.end > x && s.start < y {
+			return s, true
+		}
+	}
+	return segment{}, false
+}
+
+// missing counts the bytes of [x, y) that were never captured.
+func (h *half) missing(x, y int64) int {
+	n := int64(0)
+	for _, s := range h.segs {
+		if s.gap {
+			n += max(0, min(s.end, y)-max(s.start, x))
+		}
+	}
+	return int(n)
+}
+
+// packets lists the capture packets that carried [x, y), ascending, and the time of the last byte.
+func (h *half) packets(x, y int64) (list []int64, time int64) {
+	for i := h.holding(x); i < len(h.segs) && h.segs[i].start < y; i++ {
+		if s := &h.segs[i]; !s.gap {
+			list = append(list, s.packet)
+			time = s.time
+		}
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i] < list[j] })
+	n := 0
+	for i, p := range list {
+		if i == 0 || p != list[n-1] {
+			list[n] = p
+			n++
+		}
+	}
+	return list[:n], time
+}
+
+// seenBefore returns how far this direction had been seen before a packet.
+func (h *half) seenBefore(packet int64) int64 {
+	end := h.pos
+	for _, s := range h.segs {
+		if !s.gap && s.packet < packet {
+			end = max(end, s.end)
+		}
+	}
+	return end
+}

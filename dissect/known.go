@@ -1,0 +1,180 @@
+package dissect
+
+import "github.com/nubishark/nubishark/protocol"
+
+// sid is a session ID, compared as raw bytes.
+type sid [protocol.SessionIDSize]byte
+
+// token is an access token, compared as raw bytes.
+type token [protocol.TokenSize]byte
+
+// maxTokens bounds the tokens remembered of one connection, maxIssued those of a generation of
+// issued tokens: two generations are kept.
+const (
+	maxTokens = 1024
+	maxIssued = 1 << 17
+)
+
+// issuedTokens are the tokens that login answers of the whole capture returned, with the key of
+// the device that each was issued to.
+type issuedTokens struct {
+	young, old map[token]string
+}
+
+func (s *issuedTokens) add(t token, device string) {
+	if s.young == nil || len(s.young) >= maxIssued {
+		s.old, s.young = s.young, make(map[token]string)
+	}
+	s.young[t] = device
+}
+
+func (s *issuedTokens) has(t token) bool {
+	if _, ok := s.young[t]; ok {
+		return true
+	}
+	_, ok := s.old[t]
+	return ok
+}
+
+func (s *issuedTokens) device(t token) string {
+	if d, ok := s.young[t]; ok {
+		return d
+	}
+	return s.old[t]
+}
+
+// knows reports whether a token was issued in this capture or carried by a packet of this connection.
+func (c *Conn) knows(t token) bool {
+	_, ok := c.tokens[t]
+	return ok || c.d.issued.has(t)
+}
+
+// carry remembers a token of a packet of this connection.
+func (c *Conn) carry(t token) {
+	if _, ok := c.tokens[t]; ok {
+		return
+	}
+	if c.tokens == nil || len(c.tokens) >= maxTokens {
+		c.tokens = make(map[token]struct{})
+	}
+	c.tokens[t] = struct{}{}
+	c.changes++
+}
+
+// epoch changes whenever something becomes known that may make an offset a strong match.
+func (c *Conn) epoch() uint64 {
+	return c.changes + c.d.issues
+}
+
+// maxFinished is the number of finished transactions remembered of a requester.
+const maxFinished = 1024
+
+// maxOutstanding bounds the requests of one side that wait for an answer.
+const maxOutstanding = 1 << 16
+
+// requests are one side's requests: those outstanding, and the latest finished ones.
+type requests struct {
+	open  map[sid]*transaction // the latest of each session ID
+	queue []*transaction       // in order of time; finished ones are dropped lazily
+	n     int                  // outstanding ones in queue
+	done  map[sid]past
+	ring  []sid
+	next  int
+}
+
+func (r *requests) outstanding(id sid) bool { _, ok := r.open[id]; return ok }
+
+// startsWith reports whether an outstanding session ID starts with the bytes.
+func (r *requests) startsWith(b []byte) bool {
+	if len(r.open) > 64 {
+		return true
+	}
+	for id := range r.open {
+		if string(id[:len(b)]) == string(b) {
+			return true
+		}
+	}
+	return false
+}
+
+// letterOf returns the letter of the request with this session ID, 0 if it is not known.
+func (r *requests) letterOf(id sid) byte {
+	if t, ok := r.open[id]; ok {
+		return t.Letter
+	}
+	if t, ok := r.done[id]; ok {
+		return t.letter
+	}
+	return 0
+}
+
+// past is what is remembered of a finished transaction.
+type past struct {
+	number int64
+	letter byte
+	state  State
+}
+
+// push adds an outstanding request, the latest of its session ID.
+func (r *requests) push(t *transaction) {
+	if r.open == nil {
+		r.open = make(map[sid]*transaction)
+	}
+	t.older = r.open[t.id]
+	r.open[t.id] = t
+	r.queue = append(r.queue, t)
+	r.n++
+}
+
+// finish removes an outstanding transaction and remembers it as finished.
+func (r *requests) finish(t *transaction) {
+	if r.open[t.id] == t {
+		if t.older != nil && t.older.State == Outstanding {
+			r.open[t.id] = t.older
+		} else {
+			delete(r.open, t.id)
+		}
+	}
+	r.n--
+	r.trim()
+	t.older = nil
+}
+
+// remember keeps the session ID of a finished transaction.
+func (r *requests) remember(t *transaction) {
+	if r.done == nil {
+		r.done = make(map[sid]past)
+	}
+	if _, known := r.done[t.id]; !known {
+		if len(r.ring) < maxFinished {
+			r.ring = append(r.ring, t.id)
+		} else {
+			delete(r.done, r.ring[r.next])
+			r.ring[r.next] = t.id
+			r.next = (r.next + 1) % maxFinished
+		}
+	}
+	r.done[t.id] = past{t.Number, t.Letter, t.State}
+}
+
+// trim drops finished transactions from the front of the queue.
+func (r *requests) trim() {
+	i := 0
+	for i < len(r.queue) && r.queue[i].State != Outstanding {
+		r.queue[i] = nil
+		i++
+	}
+	r.queue = r.queue[i:]
+	if len(r.queue) == 0 {
+		r.queue = nil
+	}
+}
+
+// oldest returns the request that has been waiting longest, nil if there is none.
+func (r *requests) oldest() *transaction {
+	r.trim()
+	if len(r.queue) == 0 {
+		return nil
+	}
+	return r.queue[0]
+}

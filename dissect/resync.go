@@ -1,0 +1,210 @@
+package dissect
+
+import "github.com/nubishark/nubishark/protocol"
+
+// maxBytes bounds the bytes that a violation shows, maxJunk those that are kept while no packet
+// is found.
+const (
+	maxBytes = 1024
+	maxJunk  = maxWait
+)
+
+// junk is a run of bytes that are no packet and were let go of before its end was found.
+type junk struct {
+	start, end int64
+	bytes      []byte
+	packets    []int64
+	time       int64
+}
+
+// resync looks for the next offset at which a packet starts, and moves there.
+func (h *half) resync() bool {
+	if h.epoch != h.c.epoch() {
+		h.scanned, h.epoch = h.pos, h.c.epoch()
+	}
+	first := h.pos
+	if h.adrift == loudly && h.junk.end == 0 {
+		first++
+	}
+	waiting := false
+	for x := max(first, h.scanned); x < h.seen(); x++ {
+		if g, ok := h.gapAt(x); ok {
+			h.skipTo(g.start)
+			return true
+		}
+		switch h.startsAt(x) {
+		case yes:
+			h.skipTo(x)
+			return true
+		case notYet:
+			waiting = true
+		}
+		if waiting {
+			break
+		}
+		h.scanned = x + 1
+	}
+	return h.stillAdrift(waiting)
+}
+
+// stillAdrift deals with bytes in which no packet was found.
+func (h *half) stillAdrift(waiting bool) bool {
+	switch {
+	case h.over():
+		h.skipTo(h.seen())
+		return true
+	case h.ended == fileEnded:
+		if len(h.buf) <= maxStray && h.junk.end == 0 {
+			h.adrift = quietly
+		}
+		h.skipTo(h.seen())
+		return true
+	case !waiting && h.adrift == quietly && h.scanned > h.pos:
+		h.advance(h.scanned)
+	case len(h.buf) > maxJunk:
+		x := max(h.scanned, h.pos+1)
+		if h.adrift == loudly {
+			h.keepJunk(x)
+		}
+		h.advance(x)
+		return true
+	}
+	return false
+}
+
+// startsAt reports whether a packet starts at x: a strong match, or a segment that starts with a
+// legal letter and fits a vendor's shape.
+func (h *half) startsAt(x int64) answer {
+	b := h.at(x)
+	if len(protocol.ByLetter(b[0])) == 0 {
+		return no
+	}
+	match := h.strong(x, nil)
+	if match == yes || !h.segStart(x) {
+		return match
+	}
+	switch h.chain(x, nil, 8) {
+	case leads, leadsStrange:
+		if h.plausible(b) {
+			return yes
+		}
+	case mayLead:
+		return h.later()
+	}
+	return match
+}
+
+// plausible reports whether the session ID of what may be a packet is text, and its token, if it
+// has one, text or empty.
+func (h *half) plausible(b []byte) bool {
+	if len(b) < protocol.HeaderSize || !isWord(b[1:protocol.HeaderSize]) {
+		return false
+	}
+	l := protocol.ByLetter(b[0])[0]
+	if !l.Shape().HasToken || len(b) < protocol.TokenAt+protocol.TokenSize {
+		return b[0] != 'R' || len(b) <= protocol.StatusAt || b[protocol.StatusAt] <= 1
+	}
+	t := b[protocol.TokenAt : protocol.TokenAt+protocol.TokenSize]
+	return isWord(t) || isZero(t)
+}
+
+// isWord reports whether all bytes are printable ASCII other than space.
+func isWord(b []byte) bool {
+	for _, c := range b {
+		if c <= ' ' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func isZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// skipTo ends the run of bytes that are no packet at x, and reports it.
+func (h *half) skipTo(x int64) {
+	if x > h.pos && h.adrift == loudly {
+		if h.junk.end != 0 {
+			h.keepJunk(x)
+		} else {
+			h.reportSkipped(h.pos, x)
+		}
+	} else {
+		h.doubtAll(h.pos, x)
+	}
+	h.flushJunk(x)
+	h.advance(x)
+	h.adrift = inStep
+}
+
+// keepJunk moves a run's bytes up to x out of the buffer.
+func (h *half) keepJunk(x int64) {
+	j := &h.junk
+	if j.end == 0 {
+		j.start = h.pos
+	}
+	list, time := h.packets(h.pos, x)
+	j.packets = append(j.packets, list[:min(len(list), max(0, maxPackets-len(j.packets)))]...)
+	j.bytes = append(j.bytes, h.buf[:min(int(x-h.pos), maxBytes-len(j.bytes))]...)
+	j.end, j.time = x, time
+	h.doubtAll(h.pos, x)
+}
+
+// flushJunk reports a run that was kept aside.
+func (h *half) flushJunk(int64) {
+	j := h.junk
+	if j.end == 0 {
+		return
+	}
+	h.junk = junk{}
+	h.reportJunk(j)
+}
+
+// reportSkipped reports the bytes [from, to), which are no packet: pieces of 1 to 8 bytes as short
+// packets or stray bytes, otherwise the whole run as one unknown type.
+func (h *half) reportSkipped(from, to int64) {
+	h.doubtAll(from, to)
+	pieces := h.pieces(from, to)
+	if len(pieces) > 1 && pieces[0].stray && pieces[0].end-pieces[0].start <= maxStray {
+		h.reportPiece(pieces[0])
+		pieces = pieces[1:]
+		from = pieces[0].start
+	}
+	for _, p := range pieces {
+		if p.end-p.start > maxStray {
+			h.reportUnknown(from, to)
+			return
+		}
+	}
+	for _, p := range pieces {
+		h.reportPiece(p)
+	}
+}
+
+// piece is a part of a skipped run that was one write.
+type piece struct {
+	start, end int64
+	stray      bool // it follows a packet in the same segment
+}
+
+// pieces cuts [from, to) at the write ends.
+func (h *half) pieces(from, to int64) []piece {
+	var list []piece
+	p := piece{start: from, stray: from > 0 && !h.segStart(from)}
+	for i := h.holding(from); i < len(h.segs) && h.segs[i].start < to; i++ {
+		s := &h.segs[i]
+		if s.push && s.end < to {
+			p.end = s.end
+			list = append(list, p)
+			p = piece{start: s.end}
+		}
+	}
+	p.end = to
+	return append(list, p)
+}

@@ -1,0 +1,262 @@
+package dissect
+
+import (
+	"fmt"
+	"hash/maphash"
+
+	"github.com/nubishark/nubishark/protocol"
+)
+
+// maxPackets bounds the packet numbers that a violation lists.
+const maxPackets = 64
+
+// fault is a rule that a packet broke, with the sentence on what is wrong here.
+type fault struct {
+	rule    *protocol.Rule
+	message string
+}
+
+// settled is a packet that is being settled.
+type settled struct {
+	*Frame
+	h      *half
+	faults []fault
+	hash   uint64
+	legal  bool
+}
+
+func (s *settled) blameFor(rule *protocol.Rule, format string, args ...any) {
+	s.faults = append(s.faults, fault{rule, fmt.Sprintf(format, args...)})
+	s.Violations = append(s.Violations, rule)
+}
+
+var hashSeed = maphash.MakeSeed()
+
+// accept settles the packet at the boundary by one of its readings.
+func (h *half) accept(c candidate, g grade) {
+	if c.kind == writeBound && h.incomplete(c.layout, c.end) {
+		h.truncateBy(c.layout, c.end)
+		return
+	}
+	end := c.end - int64(c.extra)
+	s := h.frame(c.layout, end)
+	h.fill(s, c, end)
+	h.judgeLength(s, c)
+	h.publish(s, g, c.token)
+	if c.extra > 0 {
+		h.reportPiece(piece{start: end, end: c.end, stray: true})
+	}
+	h.advance(c.end)
+}
+
+// incomplete reports whether the layout ends before its length field is complete, has none,
+// or its declared end was never sent because the direction ended.
+func (h *half) incomplete(l *protocol.Layout, end int64) bool {
+	sh := l.Shape()
+	n := end - h.pos
+	if n < int64(sh.Fixed) {
+		return true
+	}
+	declared := int64(-1)
+	switch {
+	case sh.LengthWidth > 0:
+		declared = int64(sh.Fixed) + int64(h.number(h.buf[sh.LengthAt:], sh.LengthWidth, h.c.d.opts.LittleEndian))
+	case sh.TailLengthWidth > 0 && n >= int64(sh.Fixed+sh.TailLengthWidth):
+		declared = int64(sh.Fixed+sh.TailFixed) + int64(h.number(h.buf[sh.Fixed:], sh.TailLengthWidth, false))
+	}
+	return declared < 0 || declared > n && h.over() && end == h.seen() || sh.LengthWidth > 0 && l.Letter != 'D'
+}
+
+// frame starts the record of the packet [pos, end).
+func (h *half) frame(l *protocol.Layout, end int64) *settled {
+	n := int(end - h.pos)
+	raw := make([]byte, n)
+	copy(raw, h.buf[:n])
+	f := &Frame{Conn: h.c, dir: h.dir, Offset: h.pos, Length: n, Letter: raw[0], Layout: l, Raw: raw}
+	f.Packets, f.Time = h.packets(h.pos, end)
+	f.Missing = h.missing(h.pos, end)
+	f.SessionID = raw[1:min(n, protocol.HeaderSize)]
+	h.c.learnSide(h.dir, raw[0])
+	return &settled{Frame: f, h: h, hash: maphash.Bytes(hashSeed, raw), legal: protocol.MaySend(h.side(), raw[0])}
+}
+
+// fill cuts the packet into its fields.
+func (h *half) fill(s *settled, c candidate, end int64) {
+	fields := c.layout.Fields
+	if c.tail {
+		fields = append(append(make([]protocol.Field, 0, len(fields)+len(c.layout.Tail)), fields...), c.layout.Tail...)
+	}
+	s.Fields = make([]FieldValue, 0, len(fields))
+	at, n := 0, len(s.Raw)
+	length := 0
+	for i, f := range fields {
+		size := f.Size
+		switch {
+		case f.Kind == protocol.Length && c.kind == lengthless:
+			continue
+		case f.Kind == protocol.Length:
+			if c.wide > 0 {
+				size = c.wide
+			}
+			if at+size <= n {
+				length = h.number(s.Raw[at:], size, h.littleFor(c))
+			}
+		case size == 0:
+			size = length
+			if c.kind == lengthless || c.kind == writeBound && i == len(fields)-1 {
+				size = n - at
+			}
+		}
+		if at >= n && size > 0 {
+			break
+		}
+		stop := min(at+size, n)
+		_, gap := h.gapIn(h.pos+int64(at), h.pos+int64(stop))
+		s.Fields = append(s.Fields, FieldValue{Field: f, At: at, Value: s.Raw[at:stop:stop], Complete: stop-at == size && !gap})
+		at = stop
+	}
+}
+
+func (h *half) littleFor(c candidate) bool {
+	if c.kind == byteOrder || c.kind == width {
+		return c.little
+	}
+	return h.c.d.opts.LittleEndian
+}
+
+// judgeLength raises what a deviant reading says of the length.
+func (h *half) judgeLength(s *settled, c candidate) {
+	payload := 0
+	if n := len(s.Fields); n > 0 {
+		payload = len(s.Fields[n-1].Value)
+	}
+	name := protocol.Name(s.Letter)
+	switch c.kind {
+	case byteOrder:
+		other := "little"
+		if !c.little {
+			other = "big"
+		}
+		b := s.Raw[c.layout.Shape().LengthAt:]
+		s.blameFor(protocol.LengthByteOrder, "the %s packet's length bytes %02x %02x fit its %d bytes of payload only as a %s-endian number", name, b[0], b[1], payload, other)
+	case width:
+		s.blameFor(protocol.LengthWidth, "the %s packet's payload of %d bytes fits only a length of %d byte%s", name, payload, c.wide, plural(c.wide))
+	case lengthless:
+		s.blameFor(protocol.LengthMissing, "the %s packet carries %d bytes of payload with no length byte before them", name, payload)
+	case writeBound:
+		s.blameFor(protocol.LengthMismatch, "the %s packet declares %d bytes of payload, but %d were sent before its write ended", name, declared(s, h), payload)
+	}
+}
+
+func declared(s *settled, h *half) int {
+	for _, f := range s.Fields {
+		if f.Kind == protocol.Length {
+			return h.number(f.Value, len(f.Value), h.c.d.opts.LittleEndian)
+		}
+	}
+	return 0
+}
+
+func plural(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
+}
+
+// truncate settles what there is of a packet that ends before its layout does.
+func (h *half) truncate(end int64, list []candidate) {
+	l := protocol.ByLetter(h.buf[0])[0]
+	if len(list) > 0 {
+		l = list[0].layout
+	}
+	h.truncateBy(l, end)
+}
+
+func (h *half) truncateBy(l *protocol.Layout, end int64) {
+	s := h.frame(l, end)
+	h.fill(s, candidate{layout: l, end: end, kind: vendor, tail: l.Shape().TailLengthWidth > 0 && len(s.Raw) > l.Shape().Fixed}, end)
+	want := h.wanted(l, len(s.Raw))
+	missing := want - len(s.Raw)
+	s.Missing += max(missing, 1)
+	s.Length = len(s.Raw)
+	s.blameFor(protocol.TruncatedPacket, "%d of the %s packet's %s bytes were sent, then %s", len(s.Raw), protocol.Name(s.Letter), h.atLeast(l, want, len(s.Raw)), h.whyCut(end))
+	s.truncated = true
+	h.publish(s, none, nil)
+	h.doubt(h.pos, s.Frame)
+	h.advance(end)
+}
+
+// wanted is the size that the layout gives a packet of which n bytes are there.
+func (h *half) wanted(l *protocol.Layout, n int) int {
+	sh := l.Shape()
+	want := sh.Fixed
+	if sh.LengthWidth > 0 && n >= sh.LengthAt+sh.LengthWidth {
+		want += h.number(h.buf[sh.LengthAt:], sh.LengthWidth, h.c.d.opts.LittleEndian)
+	}
+	if sh.TailLengthWidth > 0 && n > sh.Fixed {
+		want += sh.TailFixed + int(h.buf[sh.Fixed])
+	}
+	return want
+}
+
+func (h *half) atLeast(l *protocol.Layout, want, n int) string {
+	sh := l.Shape()
+	if sh.LengthWidth > 0 && n < sh.LengthAt+sh.LengthWidth {
+		return fmt.Sprintf("at least %d", want)
+	}
+	return fmt.Sprint(want)
+}
+
+func (h *half) whyCut(end int64) string {
+	switch {
+	case end < h.seen():
+		return "another packet started"
+	case h.ended == finished && h.c.state == Reset:
+		return "the connection was reset"
+	case h.ended == finished:
+		return "the connection was closed"
+	}
+	return "nothing more for the response timeout"
+}
+
+// publish judges the packet's content, pairs it, and emits its records.
+func (h *half) publish(s *settled, g grade, tok []byte) {
+	h.c.weighFrame(s, g)
+	h.checkFields(s)
+	if !s.legal {
+		s.blameFor(protocol.WrongDirection, "the %s sent a %s packet (%c), which only the %s may send", h.side(), protocol.Name(s.Letter), s.Letter, h.side().Other())
+		h.doubt(h.pos, nil)
+	}
+	after := h.pair(s)
+	h.c.emitFrame(s.Frame)
+	for _, f := range s.faults {
+		h.c.emitViolation(h.about(s.Frame, f.rule, f.message))
+	}
+	for _, f := range after {
+		f()
+	}
+	if tok != nil && g >= fit {
+		h.c.carry(token(tok))
+	}
+}
+
+// checkFields raises what is wrong with the content of fields.
+func (h *half) checkFields(s *settled) {
+	for i := range s.Fields {
+		f := &s.Fields[i]
+		if f.Kind != protocol.Text || !f.Complete {
+			continue
+		}
+		if !isClean(trimPadding(f.Value)) && !h.badText[f.Name] {
+			if h.badText == nil {
+				h.badText = make(map[string]bool)
+			}
+			h.badText[f.Name] = true
+			s.blameFor(protocol.BadText, "%s is not UTF-8 text or holds control characters", f.Name)
+		}
+		if f.Name == "identifier" && len(f.Value) == 0 && !s.truncated {
+			s.blameFor(protocol.EmptyIdentifier, "the login's identifier_length is 0")
+		}
+	}
+}

@@ -1,0 +1,200 @@
+package dissect
+
+import "github.com/nubishark/nubishark/protocol"
+
+// step settles one thing at the boundary and reports whether it did.
+func (h *half) step() bool {
+	if len(h.buf) == 0 {
+		return false
+	}
+	if g, ok := h.gapAt(h.pos); ok {
+		h.flushJunk(h.pos)
+		h.advance(g.end)
+		h.adrift = quietly
+		return true
+	}
+	if h.adrift != inStep {
+		return h.resync()
+	}
+	if len(protocol.ByLetter(h.buf[0])) == 0 {
+		return h.loseStep()
+	}
+	if h.fast() {
+		return true
+	}
+	if h.buf[0] == 'R' && h.holds() {
+		return false
+	}
+	return h.reason()
+}
+
+// loseStep goes on out of step: what stands at the boundary is no packet.
+func (h *half) loseStep() bool {
+	h.adrift = loudly
+	h.scanned = h.pos
+	return h.resync()
+}
+
+// fast settles the usual packet: one of a single size whose end is the write end, or behind
+// which a packet of the same token stands.
+func (h *half) fast() bool {
+	list := protocol.ByLetter(h.buf[0])
+	l := list[0]
+	sh := l.Shape()
+	if len(list) > 1 || len(l.Tail) > 0 || !sh.HasToken || len(h.segs) != 1 || h.gaps || len(h.buf) < sh.Fixed {
+		return false
+	}
+	n := sh.Fixed
+	if sh.LengthWidth > 0 {
+		n += h.number(h.buf[sh.LengthAt:], sh.LengthWidth, h.c.d.opts.LittleEndian)
+	}
+	if n != len(h.buf) || !h.segs[0].push {
+		return false
+	}
+	end := h.pos + int64(n)
+	t := h.buf[protocol.TokenAt : protocol.TokenAt+protocol.TokenSize]
+	h.accept(candidate{layout: l, end: end, token: t}, fit)
+	return true
+}
+
+// holds reports whether a response has to wait for its request to be seen.
+func (h *half) holds() bool {
+	if len(h.buf) < protocol.HeaderSize {
+		return false
+	}
+	id := sid(h.buf[1:protocol.HeaderSize])
+	p := h.peer
+	if p.requests.letterOf(id) != 0 || p.doubtful[id] != nil {
+		return false
+	}
+	if _, ok := p.doubtful[id]; ok || h.done() || p.ended != running && len(p.buf) == 0 || h.c.oneSided(p.dir) {
+		return false
+	}
+	if h.c.d.now-h.heldSince() < second {
+		return true
+	}
+	return p.stalled
+}
+
+// heldSince is when the session ID of the packet at the boundary was complete.
+func (h *half) heldSince() int64 {
+	x := min(h.pos+protocol.HeaderSize, h.seen()) - 1
+	return h.segs[min(h.holding(x), len(h.segs)-1)].time
+}
+
+// reason lets the candidates compete for the packet at the boundary.
+func (h *half) reason() bool {
+	var r reply
+	if len(h.buf) >= protocol.HeaderSize && h.buf[0] != 'R' {
+		r = h.reply(sid(h.buf[1:protocol.HeaderSize]))
+	}
+	if h.shortWrites(r) {
+		return true
+	}
+	var space [16]candidate
+	list := h.candidates(space[:0], r)
+	c, v := h.choose(list, r)
+	switch v {
+	case settle:
+		h.acceptJudged(c, r)
+		return true
+	case wait:
+		return h.cutByGap(list)
+	}
+	return h.abandon(list)
+}
+
+func (h *half) acceptJudged(c candidate, r reply) {
+	g, _ := h.judge(&c, r)
+	h.accept(c, g)
+}
+
+// cutByGap gives up a packet whose end cannot be known because a gap hides it.
+func (h *half) cutByGap(list []candidate) bool {
+	g, ok := h.gapIn(h.pos, h.seen())
+	if !ok {
+		return false
+	}
+	for i := range list {
+		if list[i].kind == vendor && list[i].end >= 0 && list[i].end > g.start {
+			return false
+		}
+	}
+	h.dropTo(g.start)
+	return true
+}
+
+// dropTo moves on quietly: nobody is to blame for what was there.
+func (h *half) dropTo(x int64) {
+	h.doubt(h.pos, nil)
+	h.advance(max(x, h.pos+1))
+	h.adrift = quietly
+}
+
+// abandon deals with a boundary at which no reading can be confirmed any more.
+func (h *half) abandon(list []candidate) bool {
+	if g, ok := h.gapIn(h.pos, h.seen()); ok {
+		h.dropTo(g.start)
+		return true
+	}
+	switch {
+	case h.ended == fileEnded:
+		h.doubt(h.pos, nil)
+		h.advance(h.seen())
+	case h.over() && len(h.buf) >= protocol.HeaderSize:
+		h.truncate(h.seen(), list)
+	default:
+		return h.loseStep()
+	}
+	return true
+}
+
+// shortWrites settles 1 to 8 bytes that start with a letter and never became a packet.
+func (h *half) shortWrites(r reply) bool {
+	if _, gap := h.gapIn(h.pos, h.seen()); gap {
+		return false
+	}
+	if len(h.buf) <= maxStray {
+		if !h.over() {
+			return false
+		}
+		h.reportSkipped(h.pos, h.seen())
+		h.advance(h.seen())
+		return true
+	}
+	x := h.firstStrong(nil)
+	if x < 0 || r.there && r.seen > h.pos || !h.lettersOnly(x) {
+		return false
+	}
+	h.reportSkipped(h.pos, x)
+	h.advance(x)
+	return true
+}
+
+// lettersOnly reports whether [pos, x) consists of short writes that each start with a letter.
+func (h *half) lettersOnly(x int64) bool {
+	start := h.pos
+	for i := range h.segs {
+		s := &h.segs[i]
+		if s.end > x {
+			break
+		}
+		if !s.push {
+			continue
+		}
+		if s.end-start > maxStray || len(protocol.ByLetter(h.at(start)[0])) == 0 {
+			return false
+		}
+		start = s.end
+	}
+	return start == x
+}
+
+// closeAt settles what it can of the bytes before x, because nothing behind x helps.
+func (h *half) closeAt(x int64) {
+	for h.pos < x && len(h.buf) > 0 && h.step() {
+	}
+	if h.pos < x {
+		h.dropTo(x)
+	}
+}
