@@ -57,12 +57,36 @@ func (h *half) heldResponse() (sid, bool) {
 	return sid{}, false
 }
 
-// heldRequest returns the session ID of a request that stands at the boundary.
-func (h *half) heldRequest() (sid, bool) {
-	if h.adrift == inStep && len(h.buf) >= protocol.HeaderSize && protocol.IsRequest(h.buf[0]) {
-		return sid(h.buf[1:protocol.HeaderSize]), true
+// maxLook bounds the segments that are searched for what the other direction echoes.
+const maxLook = 32
+
+// unsettled yields what starts at the boundary and at the first segments behind it, where it starts with
+// a request's letter and is long enough to have a session ID.
+func (h *half) unsettled(yield func(packet []byte) bool) {
+	for i := range h.segs[:min(len(h.segs), maxLook)] {
+		x := max(h.segs[i].start, h.pos)
+		if b := h.at(x); len(b) >= protocol.HeaderSize && protocol.IsRequest(b[0]) && !h.segs[i].gap {
+			if !yield(b) {
+				return
+			}
+		}
 	}
-	return sid{}, false
+}
+
+// asks reports whether a request with this session ID seems to stand in the bytes not settled.
+func (h *half) asks(id sid) bool {
+	for b := range h.unsettled {
+		if string(b[1:protocol.HeaderSize]) == string(id[:]) {
+			return true
+		}
+	}
+	return false
+}
+
+// answersLogin reports whether the answer to a login stands at the boundary, to be settled.
+func (h *half) answersLogin() bool {
+	id, ok := h.heldResponse()
+	return ok && h.peer.requests.letterOf(id) == 'L' && h.peer.requests.outstanding(id)
 }
 
 // strong reports whether a strong match stands at x. vouched is the token of the packet that
@@ -102,7 +126,7 @@ func (h *half) strongResponse(b []byte) answer {
 		if h.peer.requests.outstanding(id) {
 			return yes
 		}
-		if held, ok := h.peer.heldRequest(); ok && held == id {
+		if h.peer.asks(id) {
 			return yes
 		}
 		return no
@@ -110,8 +134,10 @@ func (h *half) strongResponse(b []byte) answer {
 	if h.peer.requests.startsWith(b[1:]) {
 		return h.later()
 	}
-	if held, ok := h.peer.heldRequest(); ok && string(held[:len(b)-1]) == string(b[1:]) {
-		return h.later()
+	for p := range h.peer.unsettled {
+		if string(p[1:len(b)]) == string(b[1:]) {
+			return h.later()
+		}
 	}
 	return no
 }
@@ -238,9 +264,15 @@ func (h *half) judge(c *candidate, r reply) (have, may grade) {
 
 // usedByPeer reports whether the peer already uses the token that this response hands out.
 func (h *half) usedByPeer(c *candidate) bool {
-	p := h.peer
-	return c.token != nil && h.buf[0] == 'R' && c.end == h.seen() && len(p.buf) >= protocol.TokenAt+protocol.TokenSize &&
-		p.adrift == inStep && string(p.buf[protocol.TokenAt:protocol.TokenAt+protocol.TokenSize]) == string(c.token)
+	if c.token == nil || h.buf[0] != 'R' || c.tail {
+		return false
+	}
+	for b := range h.peer.unsettled {
+		if len(b) >= protocol.TokenAt+protocol.TokenSize && string(b[protocol.TokenAt:protocol.TokenAt+protocol.TokenSize]) == string(c.token) {
+			return true
+		}
+	}
+	return false
 }
 
 // fits asks for a write end with legal packets behind it (vendor's ends only).

@@ -40,6 +40,7 @@ type Conn struct {
 
 	frames, transactions, violations, missing int64
 	finished                                  bool
+	forced                                    bool // both directions ended: nothing is held any more
 }
 
 // standing says whether the connection is known to carry NUBISON.

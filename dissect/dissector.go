@@ -183,8 +183,14 @@ func (c *Conn) look(dir int) {
 	for {
 		moved := a.step()
 		moved = b.step() || moved
-		if !moved || c.standing == rejected {
+		if c.standing == rejected {
 			break
+		}
+		if !moved {
+			if c.forced || a.ended == running || b.ended == running {
+				break
+			}
+			c.forced = true
 		}
 	}
 	c.arm()

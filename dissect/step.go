@@ -19,6 +19,9 @@ func (h *half) step() bool {
 	if len(protocol.ByLetter(h.buf[0])) == 0 {
 		return h.loseStep()
 	}
+	if h.buf[0] != 'L' && h.buf[0] != 'R' && !h.done() && h.peer.answersLogin() {
+		return false // the token that the answer carries is to be known first
+	}
 	if h.fast() {
 		return true
 	}
@@ -67,8 +70,11 @@ func (h *half) holds() bool {
 	if p.requests.letterOf(id) != 0 || p.doubtful[id] != nil {
 		return false
 	}
-	if _, ok := p.doubtful[id]; ok || h.done() || p.ended != running && len(p.buf) == 0 || h.c.oneSided(p.dir) {
+	if _, ok := p.doubtful[id]; ok || h.c.forced || h.c.oneSided(p.dir) {
 		return false
+	}
+	if p.ended != running {
+		return p.asks(id)
 	}
 	if h.c.d.now-h.heldSince() < second {
 		return true

@@ -47,7 +47,7 @@ func (c *Conn) arm() {
 func (c *Conn) due() int64 {
 	at := int64(0)
 	sooner := func(t int64) {
-		if t >= c.d.now && (at == 0 || t < at) {
+		if t > c.d.now && (at == 0 || t < at) {
 			at = t
 		}
 	}
