@@ -1,3 +1,5 @@
 module github.com/nubishark/nubishark
 
 go 1.25
+
+require github.com/klauspost/compress v1.20.3 // indirect

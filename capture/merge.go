@@ -1,0 +1,102 @@
+package capture
+
+import (
+	"errors"
+	"io"
+)
+
+// merged is several captures as one, in the order of their times; of equal times, the
+// capture that was named first goes first.
+type merged struct {
+	inputs []*input
+	number int64
+	err    error
+}
+
+// input is one of the captures with its batch that is being used up.
+type input struct {
+	r    *Reader
+	b    Batch
+	next int
+	done bool
+}
+
+func merge(list []*Reader) *merged {
+	m := &merged{}
+	for _, r := range list {
+		m.inputs = append(m.inputs, &input{r: r})
+	}
+	return m
+}
+
+// Next implements Source. Damage in one file is reported when all are read.
+func (m *merged) Next(b *Batch) error {
+	b.Data, b.Refs = b.Data[:0], b.Refs[:0]
+	for len(b.Data) < blockSize {
+		in := m.first()
+		if in == nil {
+			break
+		}
+		p := in.b.Refs[in.next]
+		in.next++
+		m.number++
+		off := len(b.Data)
+		b.Data = append(b.Data, in.b.Data[p.Off:p.Off+p.Len]...)
+		p.Off, p.Number = off, m.number
+		b.Refs = append(b.Refs, p)
+	}
+	if len(b.Refs) > 0 {
+		return nil
+	}
+	if m.err != nil {
+		return m.err
+	}
+	return io.EOF
+}
+
+// first returns the input with the earliest next packet, nil if there is none.
+func (m *merged) first() *input {
+	var best *input
+	for _, in := range m.inputs {
+		m.refill(in)
+		if !in.done && (best == nil || in.b.Refs[in.next].Time < best.b.Refs[best.next].Time) {
+			best = in
+		}
+	}
+	return best
+}
+
+func (m *merged) refill(in *input) {
+	for !in.done && in.next >= len(in.b.Refs) {
+		in.next = 0
+		if err := in.r.Next(&in.b); err != nil {
+			in.done = true
+			if !errors.Is(err, io.EOF) {
+				m.err = errors.Join(m.err, err)
+			}
+		}
+	}
+}
+
+// Stats implements Source.
+func (m *merged) Stats() Stats {
+	var s Stats
+	for _, in := range m.inputs {
+		t := in.r.Stats()
+		s.Received += t.Received
+		s.Dropped += t.Dropped
+		s.Known = s.Known || t.Known
+		s.Read += t.Read
+		s.Size += t.Size
+	}
+	return s
+}
+
+// Close implements Source.
+func (m *merged) Close() error {
+	var err error
+	for _, in := range m.inputs {
+		err = errors.Join(err, in.r.Close())
+	}
+	return err
+}
