@@ -16,6 +16,18 @@ const (
 	blockEnhanced  = 6
 )
 
+// sectionMagic tells the byte order of a section.
+const sectionMagic = 0x1a2b3c4d
+
+// The options that are read or written, of interface descriptions and statistics.
+const (
+	optionEnd      = 0
+	optionResol    = 9
+	optionOffset   = 14
+	optionReceived = 4
+	optionDropped  = 5
+)
+
 // maxInterfaces bounds the interfaces of a section.
 const maxInterfaces = 1 << 16
 
@@ -44,7 +56,7 @@ func (f *pcapng) next(b []byte, at int, batch *Batch, r *Reader) (n, need int, w
 	}
 	section := binary.LittleEndian.Uint32(b) == blockSection
 	if section {
-		switch uint32(0x1a2b3c4d) {
+		switch uint32(sectionMagic) {
 		case binary.LittleEndian.Uint32(b[8:]):
 			f.order = binary.LittleEndian
 		case binary.BigEndian.Uint32(b[8:]):
@@ -97,9 +109,9 @@ func (f *pcapng) describe(b []byte) string {
 	i := iface{link: LinkType(f.order.Uint16(b)), snap: f.order.Uint32(b[4:]), tsres: 6, total: len(f.totals)}
 	f.options(b[8:], func(code uint16, v []byte) {
 		switch {
-		case code == 9 && len(v) >= 1:
+		case code == optionResol && len(v) >= 1:
 			i.tsres = v[0]
-		case code == 14 && len(v) >= 8:
+		case code == optionOffset && len(v) >= 8:
 			i.offset = int64(f.order.Uint64(v))
 		}
 	})
@@ -112,7 +124,7 @@ func (f *pcapng) describe(b []byte) string {
 func (f *pcapng) options(b []byte, do func(code uint16, value []byte)) {
 	for len(b) >= 4 {
 		code, n := f.order.Uint16(b), int(f.order.Uint16(b[2:]))
-		if code == 0 || 4+n > len(b) {
+		if code == optionEnd || 4+n > len(b) {
 			return
 		}
 		do(code, b[4:4+n])
@@ -165,9 +177,9 @@ func (f *pcapng) statistics(b []byte, r *Reader) {
 	f.options(b[12:], func(code uint16, v []byte) {
 		switch {
 		case len(v) < 8:
-		case code == 4:
+		case code == optionReceived:
 			t.received = f.order.Uint64(v)
-		case code == 5:
+		case code == optionDropped:
 			t.dropped = f.order.Uint64(v)
 		}
 	})
