@@ -9,11 +9,8 @@ const (
 	magicModified = 0xa1b2cd34 // Kuznetzov's: packet headers of 24 bytes
 )
 
-// pcapFileHeader is the size of the file header in bytes, second the number of ns in a second.
-const (
-	pcapFileHeader = 24
-	second         = 1_000_000_000
-)
+// second is the number of ns in a second.
+const second = 1_000_000_000
 
 // pcap is a classic capture file (draft-ietf-opsawg-pcap).
 type pcap struct {

@@ -34,6 +34,16 @@ func NewPcapWriter(w io.Writer, link LinkType, nanos bool) *PcapWriter {
 	return p
 }
 
+// pcapFileHeader makes a file header of version 2.4, little-endian.
+func pcapFileHeader(magic uint32, link LinkType) []byte {
+	h := binary.LittleEndian.AppendUint32(nil, magic)
+	h = binary.LittleEndian.AppendUint16(h, 2)
+	h = binary.LittleEndian.AppendUint16(h, 4)
+	h = append(h, 0, 0, 0, 0, 0, 0, 0, 0)
+	h = binary.LittleEndian.AppendUint32(h, 262144)
+	return binary.LittleEndian.AppendUint32(h, uint32(link))
+}
+
 // Write writes one packet and keeps none of it; Number is ignored. It fails for
 // another link type and for times before 1970 or after 2106.
 func (w *PcapWriter) Write(p Packet) error {
