@@ -278,7 +278,7 @@ func (h *half) choose(list []candidate, r reply) (candidate, verdict) {
 		if haves[i] == strong {
 			return list[i], settle
 		}
-		if best < 0 || haves[i] > haves[best] {
+		if best < 0 || h.better(list[i].kind, haves[i], list[best].kind, haves[best]) {
 			best = i
 		}
 	}
@@ -301,6 +301,15 @@ func (h *half) choose(list []candidate, r reply) (candidate, verdict) {
 		return list[best], settle
 	}
 	return h.fallback(list)
+}
+
+// better reports whether a reading goes before an earlier one: the vendor's, if confirmed at
+// all, gives way only to a strong match.
+func (h *half) better(k kind, have grade, bestKind kind, best grade) bool {
+	if bestKind == vendor && k != vendor && best > none && have < good {
+		return false
+	}
+	return have > best
 }
 
 // fallback returns the vendor's reading within the bytes seen that breaks the fewest rules.

@@ -42,7 +42,7 @@ type reply struct {
 // reply looks for the peer's answer to a session ID at the peer's boundary.
 func (h *half) reply(id sid) reply {
 	held, ok := h.peer.heldResponse()
-	if !ok || held != id {
+	if !ok || held != id || h.stalled {
 		return reply{}
 	}
 	first := h.peer.segs[0]
