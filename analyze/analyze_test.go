@@ -13,8 +13,10 @@ import (
 // recorder keeps the records of a run as short lines.
 type recorder struct{ lines []string }
 
-func (r *recorder) add(parts ...string)    { r.lines = append(r.lines, strings.Join(parts, " ")) }
-func (r *recorder) Frame(f *dissect.Frame) { r.add("frame", string(rune(f.Letter)), string(f.SessionID)) }
+func (r *recorder) add(parts ...string) { r.lines = append(r.lines, strings.Join(parts, " ")) }
+func (r *recorder) Frame(f *dissect.Frame) {
+	r.add("frame", string(rune(f.Letter)), string(f.SessionID))
+}
 func (r *recorder) Transaction(t *dissect.Transaction) {
 	r.add("transaction", string(t.SessionID), t.State.String())
 }

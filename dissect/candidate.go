@@ -222,17 +222,22 @@ func (h *half) missingLength(list []candidate, v candidate, r reply) []candidate
 	return list
 }
 
-// strayEnds appends a vendor's end with up to 8 stray bytes in the same segment behind it.
+// strayEnds appends a vendor's end with up to 8 stray bytes of the same write behind it.
 func (h *half) strayEnds(list []candidate, v candidate) []candidate {
-	if v.end < 0 || v.end >= h.seen() || h.writeEnd(v.end) || h.segStart(v.end) {
+	if v.end < 0 || v.end >= h.seen() || h.writeEnd(v.end) {
 		return list
 	}
-	s := h.segs[h.holding(v.end)]
-	for k := int64(1); k <= maxStray && v.end+k <= s.end && !s.gap; k++ {
-		if v.end+k == s.end || h.strong(v.end+k, v.token) == yes {
+	if _, gap := h.gapIn(v.end, v.end+1); gap {
+		return list
+	}
+	for k := int64(1); k <= maxStray && v.end+k <= h.seen(); k++ {
+		if h.writeEnd(v.end+k) || v.end+k == h.seen() || h.strong(v.end+k, v.token) == yes {
 			c := v
 			c.kind, c.end, c.extra = stray, v.end+k, int(k)
 			list = append(list, c)
+		}
+		if h.writeEnd(v.end + k) {
+			break
 		}
 	}
 	return list
@@ -269,24 +274,24 @@ const (
 )
 
 // choose picks the reading of the packet at the boundary, or says why there is none.
-func (h *half) choose(list []candidate, r reply) (candidate, verdict) {
+func (h *half) choose(list []candidate, r reply) (candidate, grade, verdict) {
 	var haves, mays [32]grade
 	list = list[:min(len(list), len(haves))]
 	best := -1
 	for i := range list {
 		haves[i], mays[i] = h.judge(&list[i], r)
 		if haves[i] == strong {
-			return list[i], settle
+			return list[i], strong, settle
 		}
 		if best < 0 || h.better(list[i].kind, haves[i], list[best].kind, haves[best]) {
 			best = i
 		}
 	}
 	if best < 0 {
-		return candidate{}, giveUp
+		return candidate{}, none, giveUp
 	}
 	if haves[best] == good {
-		return list[best], settle
+		return list[best], good, settle
 	}
 	limit := len(list)
 	if haves[best] >= fit {
@@ -294,13 +299,14 @@ func (h *half) choose(list []candidate, r reply) (candidate, verdict) {
 	}
 	for i := range list[:limit] {
 		if mays[i] > haves[best] {
-			return candidate{}, wait
+			return candidate{}, none, wait
 		}
 	}
 	if haves[best] > none {
-		return list[best], settle
+		return list[best], haves[best], settle
 	}
-	return h.fallback(list)
+	c, v := h.fallback(list)
+	return c, none, v
 }
 
 // better reports whether a reading goes before an earlier one: the vendor's, if confirmed at

@@ -1,6 +1,7 @@
 package dissect
 
 import (
+	"bytes"
 	"unicode/utf8"
 
 	"github.com/nubishark/nubishark/protocol"
@@ -57,28 +58,25 @@ func (h *half) heldResponse() (sid, bool) {
 	return sid{}, false
 }
 
-// maxLook bounds the segments that are searched for what the other direction echoes.
-const maxLook = 32
+// maxLook bounds the bytes that are searched for what the other direction echoes.
+const maxLook = 4096
 
-// unsettled yields what starts at the boundary and at the first segments behind it, where it starts with
-// a request's letter and is long enough to have a session ID.
-func (h *half) unsettled(yield func(packet []byte) bool) {
-	for i := range h.segs[:min(len(h.segs), maxLook)] {
-		x := max(h.segs[i].start, h.pos)
-		if b := h.at(x); len(b) >= protocol.HeaderSize && protocol.IsRequest(b[0]) && !h.segs[i].gap {
-			if !yield(b) {
-				return
-			}
+// asks reports whether a request with this session ID, or the start of one, seems to stand in the bytes
+// that are not settled.
+func (h *half) asks(id []byte) bool { return h.requestWith(id, 1) }
+
+// requestWith reports whether a request's letter stands a distance before some bytes.
+func (h *half) requestWith(what []byte, distance int) bool {
+	b := h.buf[:min(len(h.buf), maxLook)]
+	for from := distance; from < len(b); {
+		i := bytes.Index(b[from:], what)
+		if i < 0 {
+			return false
 		}
-	}
-}
-
-// asks reports whether a request with this session ID seems to stand in the bytes not settled.
-func (h *half) asks(id sid) bool {
-	for b := range h.unsettled {
-		if string(b[1:protocol.HeaderSize]) == string(id[:]) {
+		if protocol.IsRequest(b[from+i-distance]) {
 			return true
 		}
+		from += i + 1
 	}
 	return false
 }
@@ -126,7 +124,7 @@ func (h *half) strongResponse(b []byte) answer {
 		if h.peer.requests.outstanding(id) {
 			return yes
 		}
-		if h.peer.asks(id) {
+		if h.peer.asks(id[:]) {
 			return yes
 		}
 		return no
@@ -134,10 +132,8 @@ func (h *half) strongResponse(b []byte) answer {
 	if h.peer.requests.startsWith(b[1:]) {
 		return h.later()
 	}
-	for p := range h.peer.unsettled {
-		if string(p[1:len(b)]) == string(b[1:]) {
-			return h.later()
-		}
+	if len(b) > 1 && h.peer.asks(b[1:]) {
+		return h.later()
 	}
 	return no
 }
@@ -236,7 +232,7 @@ func (h *half) judge(c *candidate, r reply) (have, may grade) {
 		top = strong
 	}
 	if c.end < 0 || c.end > h.seen() {
-		if h.done() || r.there && r.old || len(h.buf) > maxWait {
+		if h.done() || r.there && r.old || len(h.buf) > maxWait || h.firstStrong(c.token) >= 0 {
 			return none, none
 		}
 		return none, top
@@ -267,12 +263,7 @@ func (h *half) usedByPeer(c *candidate) bool {
 	if c.token == nil || h.buf[0] != 'R' || c.tail {
 		return false
 	}
-	for b := range h.peer.unsettled {
-		if len(b) >= protocol.TokenAt+protocol.TokenSize && string(b[protocol.TokenAt:protocol.TokenAt+protocol.TokenSize]) == string(c.token) {
-			return true
-		}
-	}
-	return false
+	return h.peer.requestWith(c.token, protocol.TokenAt)
 }
 
 // fits asks for a write end with legal packets behind it (vendor's ends only).
@@ -403,7 +394,7 @@ func (h *half) firstStrong(vouched []byte) int64 {
 	settled := true
 	for i := h.holding(h.scanned); i < len(h.segs); i++ {
 		s := &h.segs[i]
-		if s.gap || s.start <= h.pos || s.start < h.scanned {
+		if s.gap || s.start <= h.pos || s.start < h.scanned || i == 0 || !h.segs[i-1].push && !h.segs[i-1].gap {
 			continue
 		}
 		switch h.strong(s.start, vouched) {

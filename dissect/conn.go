@@ -40,7 +40,10 @@ type Conn struct {
 
 	frames, transactions, violations, missing int64
 	finished                                  bool
-	forced                                    bool // both directions ended: nothing is held any more
+
+	// forced rises when both directions ended and yet each waits for the other: then responses
+	// are held only for requests that stand in the bytes at hand, and at last for none.
+	forced int
 }
 
 // standing says whether the connection is known to carry NUBISON.

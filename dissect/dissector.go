@@ -186,12 +186,14 @@ func (c *Conn) look(dir int) {
 		if c.standing == rejected {
 			break
 		}
-		if !moved {
-			if c.forced || a.ended == running || b.ended == running {
-				break
-			}
-			c.forced = true
+		if moved {
+			c.forced = 0
+			continue
 		}
+		if c.forced > 1 || a.ended == running || b.ended == running {
+			break
+		}
+		c.forced++
 	}
 	c.arm()
 }

@@ -40,6 +40,7 @@ type half struct {
 	ended     ending
 	silent    bool // no bytes for the response timeout
 	lastTime  int64
+	midWrite  bool  // the boundary stands inside a write
 	adrift    drift // out of step
 	scanned   int64 // no packet starts before this offset, while the epoch holds
 	epoch     uint64
@@ -107,8 +108,13 @@ func (h *half) advance(x int64) {
 	h.buf = h.buf[x-h.pos:]
 	h.pos = x
 	i := 0
+	h.midWrite = h.midWrite || len(h.segs) > 0
 	for i < len(h.segs) && h.segs[i].end <= x {
+		h.midWrite = !h.segs[i].push || h.segs[i].end < x
 		i++
+	}
+	if i < len(h.segs) && h.segs[i].start < x {
+		h.midWrite = true
 	}
 	h.segs = h.segs[:copy(h.segs, h.segs[i:])]
 	h.scanned = x

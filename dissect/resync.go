@@ -196,7 +196,7 @@ type piece struct {
 // pieces cuts [from, to) at the write ends.
 func (h *half) pieces(from, to int64) []piece {
 	var list []piece
-	p := piece{start: from, stray: from > 0 && !h.segStart(from)}
+	p := piece{start: from, stray: from == h.pos && h.midWrite}
 	for i := h.holding(from); i < len(h.segs) && h.segs[i].start < to; i++ {
 		s := &h.segs[i]
 		if s.push && s.end < to {

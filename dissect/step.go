@@ -70,11 +70,11 @@ func (h *half) holds() bool {
 	if p.requests.letterOf(id) != 0 || p.doubtful[id] != nil {
 		return false
 	}
-	if _, ok := p.doubtful[id]; ok || h.c.forced || h.c.oneSided(p.dir) {
+	if _, ok := p.doubtful[id]; ok || h.c.forced > 1 || h.c.oneSided(p.dir) {
 		return false
 	}
 	if p.ended != running {
-		return p.asks(id)
+		return len(p.buf) > 0 && (h.c.forced == 0 || p.asks(id[:]))
 	}
 	if h.c.d.now-h.heldSince() < second {
 		return true
@@ -94,25 +94,23 @@ func (h *half) reason() bool {
 	if len(h.buf) >= protocol.HeaderSize && h.buf[0] != 'R' {
 		r = h.reply(sid(h.buf[1:protocol.HeaderSize]))
 	}
-	if h.shortWrites(r) {
-		return true
+	if len(h.buf) <= maxStray {
+		return h.shortEnd()
 	}
 	var space [16]candidate
 	list := h.candidates(space[:0], r)
-	c, v := h.choose(list, r)
+	c, g, v := h.choose(list, r)
+	if (g == none || c.kind != vendor) && h.shortWrites(r) {
+		return true
+	}
 	switch v {
 	case settle:
-		h.acceptJudged(c, r)
+		h.accept(c, g)
 		return true
 	case wait:
 		return h.cutByGap(list)
 	}
 	return h.abandon(list)
-}
-
-func (h *half) acceptJudged(c candidate, r reply) {
-	g, _ := h.judge(&c, r)
-	h.accept(c, g)
 }
 
 // cutByGap gives up a packet whose end cannot be known because a gap hides it.
@@ -155,18 +153,24 @@ func (h *half) abandon(list []candidate) bool {
 	return true
 }
 
-// shortWrites settles 1 to 8 bytes that start with a letter and never became a packet.
+// shortEnd settles 1 to 8 bytes after which nothing came.
+func (h *half) shortEnd() bool {
+	if _, gap := h.gapIn(h.pos, h.seen()); gap || h.ended == fileEnded {
+		h.dropTo(h.seen())
+		return true
+	}
+	if !h.over() {
+		return false
+	}
+	h.reportSkipped(h.pos, h.seen())
+	h.advance(h.seen())
+	return true
+}
+
+// shortWrites settles writes of 1 to 8 bytes that start with a letter and never became a packet.
 func (h *half) shortWrites(r reply) bool {
 	if _, gap := h.gapIn(h.pos, h.seen()); gap {
 		return false
-	}
-	if len(h.buf) <= maxStray {
-		if !h.over() {
-			return false
-		}
-		h.reportSkipped(h.pos, h.seen())
-		h.advance(h.seen())
-		return true
 	}
 	x := h.firstStrong(nil)
 	if x < 0 || r.there && r.seen > h.pos || !h.lettersOnly(x) {
@@ -179,6 +183,9 @@ func (h *half) shortWrites(r reply) bool {
 
 // lettersOnly reports whether [pos, x) consists of short writes that each start with a letter.
 func (h *half) lettersOnly(x int64) bool {
+	if x-h.pos <= maxStray {
+		return h.writeEnd(x)
+	}
 	start := h.pos
 	for i := range h.segs {
 		s := &h.segs[i]
