@@ -30,6 +30,8 @@ type candidate struct {
 	wide   int
 	little bool
 	token  []byte
+	// leads tells that whole vendor's packets lead on from end to where a deviant reading ends.
+	leads bool
 }
 
 // requestLetter returns the letter of the request that the packet in b answers, 0 if it is
@@ -164,7 +166,57 @@ func (h *half) candidates(list []candidate, r reply) []candidate {
 	for i := range n {
 		list = h.strayEnds(list, list[i])
 	}
-	return h.writeBounds(list, n, r)
+	return h.preferWhole(h.writeBounds(list, n, r), n)
+}
+
+// preferWhole drops deviant readings of what can be read as a row of the vendor's packets: what
+// needs no fault to be explained accuses nobody.
+func (h *half) preferWhole(list []candidate, n int) []candidate {
+	kept := list[:n]
+	for _, c := range list[n:] {
+		if c.end < 0 || c.end > h.seen() || !h.wholeTo(list[:n], c.end) {
+			kept = append(kept, c)
+		}
+	}
+	return kept
+}
+
+func (h *half) wholeTo(vendors []candidate, target int64) bool {
+	for i := range vendors {
+		v := &vendors[i]
+		if v.end >= 0 && v.end < target && h.reaches(v.end, target) {
+			v.leads = true
+			return true
+		}
+	}
+	return false
+}
+
+// maxReach bounds the packets of such a row.
+const maxReach = 256
+
+// reaches reports whether whole and plausible vendor's packets lead from x exactly to the target.
+func (h *half) reaches(x, target int64) bool {
+	todo := []int64{x}
+	seen := map[int64]bool{}
+	var space [8]candidate
+	for len(todo) > 0 && len(seen) < maxReach {
+		x, todo = todo[len(todo)-1], todo[:len(todo)-1]
+		b := h.at(x)
+		if seen[x] || !protocol.MaySend(h.side(), b[0]) || !h.plausible(b) {
+			continue
+		}
+		seen[x] = true
+		for _, c := range h.vendorEnds(space[:0], x, h.requestLetter(b)) {
+			if c.end == target {
+				return true
+			}
+			if c.end > x && c.end < target {
+				todo = append(todo, c.end)
+			}
+		}
+	}
+	return false
 }
 
 // deviantLengths appends the readings of a length in the other byte order and of the other width.

@@ -237,7 +237,7 @@ func (h *half) judge(c *candidate, r reply) (have, may grade) {
 		}
 		return none, top
 	}
-	if c.kind != vendor && h.inner(c) {
+	if c.kind != vendor && (h.damaged(c) || h.inner(c)) {
 		return none, none
 	}
 	if c.end == h.seen() && h.over() {
@@ -249,6 +249,8 @@ func (h *half) judge(c *candidate, r reply) (have, may grade) {
 		return top, top
 	case r.there && r.seen == c.end, c.kind == vendor && h.usedByPeer(c):
 		have = sure
+	case c.leads:
+		have = fit
 	case c.kind == vendor:
 		have, may = h.fits(c)
 	}
@@ -382,6 +384,12 @@ func (h *half) stranger(b []byte, vouched []byte) answer {
 func (h *half) inner(c *candidate) bool {
 	x := h.firstStrong(c.token)
 	return x >= 0 && x < c.end
+}
+
+// damaged reports whether a gap may explain what a deviant reading would accuse the sender of.
+func (h *half) damaged(c *candidate) bool {
+	_, gap := h.gapIn(h.pos, min(c.end+1, h.seen()))
+	return gap
 }
 
 // firstStrong returns the first segment start behind the boundary, at least one byte on, where a
