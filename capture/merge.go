@@ -5,6 +5,9 @@ import (
 	"io"
 )
 
+// maxRefs bounds a merged batch where packets have no bytes.
+const maxRefs = blockSize / 16
+
 // merged is several captures as one, in the order of their times; of equal times, the
 // capture that was named first goes first.
 type merged struct {
@@ -32,7 +35,7 @@ func merge(list []*Reader) *merged {
 // Next implements Source. Damage in one file is reported when all are read.
 func (m *merged) Next(b *Batch) error {
 	b.Data, b.Refs = b.Data[:0], b.Refs[:0]
-	for len(b.Data) < blockSize {
+	for len(b.Data) < blockSize && len(b.Refs) < maxRefs {
 		in := m.first()
 		if in == nil {
 			break
@@ -48,10 +51,12 @@ func (m *merged) Next(b *Batch) error {
 	if len(b.Refs) > 0 {
 		return nil
 	}
-	if m.err != nil {
-		return m.err
+	err := m.err
+	m.err = nil
+	if err == nil {
+		return io.EOF
 	}
-	return io.EOF
+	return err
 }
 
 // first returns the input with the earliest next packet, nil if there is none.
@@ -78,9 +83,10 @@ func (m *merged) refill(in *input) {
 	}
 }
 
-// Stats implements Source.
+// Stats implements Source: the sum of all files, and no size where one is unknown.
 func (m *merged) Stats() Stats {
 	var s Stats
+	sized := true
 	for _, in := range m.inputs {
 		t := in.r.Stats()
 		s.Received += t.Received
@@ -88,6 +94,10 @@ func (m *merged) Stats() Stats {
 		s.Known = s.Known || t.Known
 		s.Read += t.Read
 		s.Size += t.Size
+		sized = sized && t.Size > 0
+	}
+	if !sized {
+		s.Size = 0
 	}
 	return s
 }

@@ -3,9 +3,11 @@ package capture
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sync/atomic"
 
@@ -49,64 +51,115 @@ func openFile(path string) (*Reader, error) {
 		_ = f.Close()
 		return nil, err
 	}
-	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
-		r.size = st.Size()
-	}
 	r.closers = append(r.closers, f)
 	return r, nil
 }
 
-// NewReader reads one capture from r; name stands for it in errors.
+// NewReader reads one capture from r; name stands for it in errors. It reads the first bytes at
+// once, to find the format, and fails as Open does. Where r is a regular file, its size is in
+// Stats. Close does not close r.
 func NewReader(r io.Reader, name string) (*Reader, error) {
 	c := &counter{r: r}
-	rd := &Reader{name: name, raw: c}
+	rd := &Reader{name: name, raw: c, size: sizeOf(r)}
 	in, err := rd.decompress(c)
 	if err != nil {
 		return nil, err
 	}
 	rd.in = in
-	return rd, rd.start()
+	if err := rd.start(); err != nil {
+		_ = rd.Close()
+		return nil, err
+	}
+	return rd, nil
+}
+
+// sizeOf is 0 where the size is unknown.
+func sizeOf(r io.Reader) int64 {
+	f, ok := r.(interface{ Stat() (fs.FileInfo, error) })
+	if !ok {
+		return 0
+	}
+	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
+		return st.Size()
+	}
+	return 0
 }
 
 // decompress finds gzip and zstd by their content.
-func (r *Reader) decompress(c io.Reader) (io.Reader, error) {
+func (r *Reader) decompress(c *counter) (io.Reader, error) {
 	head := make([]byte, 4)
-	n, err := io.ReadFull(c, head)
+	n, _ := io.ReadFull(c, head) // a short file is judged by what it has
 	head = head[:n]
+	if c.err != nil {
+		return nil, readError(r.name, c.err)
+	}
 	if n == 0 {
-		if err != nil && !errors.Is(err, io.EOF) {
-			return nil, fmt.Errorf("read %s: %w", r.name, err)
-		}
 		return nil, fmt.Errorf("%s: %w", r.name, ErrEmpty)
 	}
 	in := io.MultiReader(bytes.NewReader(head), c)
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(bufio.NewReaderSize(in, 1<<18))
+		r.packed = true
+		z, err := gzip.NewReader(bufio.NewReaderSize(in, blockSize))
 		if err != nil {
-			return nil, &DamageError{r.name, 0, "gzip header: " + err.Error()}
+			return nil, r.failure(cutError(err), 0)
 		}
 		r.closers = append(r.closers, z)
 		return z, nil
-	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(1<<28))
+	case isZstd(head):
+		r.packed = true
+		// One decoder without goroutines: reading must not outlive the source.
+		z, err := zstd.NewReader(bufio.NewReaderSize(in, blockSize), zstd.WithDecoderConcurrency(1),
+			zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(zstdWindow))
 		if err != nil {
-			return nil, &DamageError{r.name, 0, "zstd header: " + err.Error()}
+			return nil, r.failure(cutError(err), 0)
 		}
 		r.closers = append(r.closers, z.IOReadCloser())
 		return z, nil
 	}
-	return in, nil
+	// What was read ahead goes before the blocks, so that these are read straight into batches.
+	r.rest = head
+	return c, nil
 }
 
-// counter counts the bytes read of a file, for the progress shown.
+const (
+	zstdMagic = 0xfd2fb528
+	// A zstd file may begin with a skippable frame; sixteen magics mark one.
+	zstdSkipMagic = 0x184d2a50
+	zstdSkipMask  = 0xfffffff0
+	// zstdWindow is the largest window that the zstd command unpacks unasked.
+	zstdWindow = 128 << 20
+)
+
+func isZstd(head []byte) bool {
+	if len(head) < 4 {
+		return false
+	}
+	m := binary.LittleEndian.Uint32(head)
+	return m == zstdMagic || m&zstdSkipMask == zstdSkipMagic
+}
+
+// cutError makes one error of the two that unpackers have for cut data.
+func cutError(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// counter counts the bytes read of a file, for the progress shown, and remembers its own
+// failure: that is how a bad disk is told from bad compressed data.
 type counter struct {
-	r io.Reader
-	n atomic.Int64
+	r   io.Reader
+	n   atomic.Int64
+	err error
 }
 
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n.Add(int64(n))
+	if err != nil && !errors.Is(err, io.EOF) {
+		c.err = err
+	}
 	return n, err
 }

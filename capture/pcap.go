@@ -9,9 +9,6 @@ const (
 	magicModified = 0xa1b2cd34 // Kuznetzov's: packet headers of 24 bytes
 )
 
-// second is the number of ns in a second.
-const second = 1_000_000_000
-
 // pcap is a classic capture file (draft-ietf-opsawg-pcap).
 type pcap struct {
 	order  binary.ByteOrder
@@ -63,6 +60,6 @@ func (f *pcap) next(b []byte, at int, batch *Batch, r *Reader) (n, need int, wha
 		return 0, n, ""
 	}
 	sec, sub := int64(f.order.Uint32(b)), int64(f.order.Uint32(b[4:]))
-	r.add(batch, at+f.header, int(caplen), int(min(wire, 1<<30)), sec*1e9+sub*f.scale, f.link)
+	r.add(batch, at+f.header, int(caplen), int(min(wire, maxWireLen)), sec*1e9+sub*f.scale, f.link)
 	return n, 0, ""
 }

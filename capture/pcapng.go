@@ -2,8 +2,8 @@ package capture
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
-	"math/bits"
 )
 
 // The block types that are read (draft-ietf-opsawg-pcapng); all others are skipped.
@@ -21,11 +21,12 @@ const sectionMagic = 0x1a2b3c4d
 
 // The options that are read or written, of interface descriptions and statistics.
 const (
-	optionEnd      = 0
-	optionResol    = 9
-	optionOffset   = 14
-	optionReceived = 4
-	optionDropped  = 5
+	optionEnd       = 0
+	optionResol     = 9
+	optionOffset    = 14
+	optionReceived  = 4
+	optionDropped   = 5 // by the interface
+	optionOSDropped = 7 // by the system
 )
 
 // maxInterfaces bounds the interfaces of a section.
@@ -40,11 +41,10 @@ type pcapng struct {
 
 // iface is an interface description.
 type iface struct {
-	link   LinkType
-	snap   uint32
-	tsres  byte // if_tsresol: a negative power of 10, or of 2 with the top bit set
-	offset int64
-	total  int // index in totals
+	link  LinkType
+	snap  uint32
+	clock clock
+	total int // index in totals
 }
 
 // ifaceTotals are the latest statistics of an interface: they count from its start.
@@ -80,10 +80,21 @@ func (f *pcapng) next(b []byte, at int, batch *Batch, r *Reader) (n, need int, w
 		return 0, 0, "a block's two lengths differ"
 	}
 	if section {
-		f.interfaces = f.interfaces[:0]
-		return n, 0, ""
+		return n, 0, f.section(b[8 : n-4])
 	}
 	return n, 0, f.block(f.order.Uint32(b), b[8:n-4], at+8, batch, r)
+}
+
+// section begins a section: interfaces are numbered from 0 in each.
+func (f *pcapng) section(b []byte) string {
+	if len(b) < 16 {
+		return "a section header is too short"
+	}
+	if major := f.order.Uint16(b[4:]); major != 1 {
+		return fmt.Sprintf("pcapng version %d is unknown", major)
+	}
+	f.interfaces, f.totals = f.interfaces[:0], f.totals[:0]
+	return ""
 }
 
 func (f *pcapng) block(kind uint32, b []byte, at int, batch *Batch, r *Reader) (what string) {
@@ -106,30 +117,39 @@ func (f *pcapng) describe(b []byte) string {
 	if len(b) < 8 || len(f.interfaces) >= maxInterfaces {
 		return "an interface description is not valid"
 	}
-	i := iface{link: LinkType(f.order.Uint16(b)), snap: f.order.Uint32(b[4:]), tsres: 6, total: len(f.totals)}
-	f.options(b[8:], func(code uint16, v []byte) {
+	i := iface{link: LinkType(f.order.Uint16(b)), snap: f.order.Uint32(b[4:]), total: len(f.totals)}
+	resol, offset := uint8(defaultResol), int64(0)
+	whole := f.options(b[8:], func(code uint16, v []byte) {
 		switch {
 		case code == optionResol && len(v) >= 1:
-			i.tsres = v[0]
+			resol = v[0]
 		case code == optionOffset && len(v) >= 8:
-			i.offset = int64(f.order.Uint64(v))
+			offset = int64(f.order.Uint64(v))
 		}
 	})
+	if !whole { // the times of all its packets would be guesses
+		return "an option runs over the end of its block"
+	}
+	i.clock = newClock(resol, offset)
 	f.interfaces = append(f.interfaces, i)
 	f.totals = append(f.totals, ifaceTotals{})
 	return ""
 }
 
-// options calls do with each option.
-func (f *pcapng) options(b []byte, do func(code uint16, value []byte)) {
+// options calls do with each option and tells whether all of them fit into b.
+func (f *pcapng) options(b []byte, do func(code uint16, value []byte)) bool {
 	for len(b) >= 4 {
 		code, n := f.order.Uint16(b), int(f.order.Uint16(b[2:]))
-		if code == optionEnd || 4+n > len(b) {
-			return
+		if code == optionEnd {
+			return true
+		}
+		if 4+n > len(b) {
+			return false
 		}
 		do(code, b[4:4+n])
 		b = b[min(len(b), 4+(n+3)&^3):]
 	}
+	return true
 }
 
 // packet reads an enhanced packet block, or an obsolete one; width is the size of its interface number.
@@ -150,7 +170,7 @@ func (f *pcapng) packet(b []byte, at, width int, batch *Batch, r *Reader) string
 	}
 	i := &f.interfaces[id]
 	ticks := uint64(f.order.Uint32(b[4:]))<<32 | uint64(f.order.Uint32(b[8:]))
-	r.add(batch, at+20, int(caplen), int(min(wire, 1<<30)), i.time(ticks), i.link)
+	r.add(batch, at+20, int(caplen), int(min(wire, maxWireLen)), i.clock.nanos(ticks), i.link)
 	return ""
 }
 
@@ -164,7 +184,7 @@ func (f *pcapng) simple(b []byte, at int, batch *Batch, r *Reader) string {
 	if i.snap > 0 {
 		n = min(n, int64(i.snap))
 	}
-	r.add(batch, at+4, int(n), int(min(wire, 1<<30)), 0, i.link)
+	r.add(batch, at+4, int(n), int(min(wire, maxWireLen)), 0, i.link)
 	return ""
 }
 
@@ -174,47 +194,22 @@ func (f *pcapng) statistics(b []byte, r *Reader) {
 	}
 	t := &f.totals[f.interfaces[f.order.Uint32(b)].total]
 	was := *t
+	known := false
+	var now ifaceTotals
 	f.options(b[12:], func(code uint16, v []byte) {
 		switch {
 		case len(v) < 8:
 		case code == optionReceived:
-			t.received = f.order.Uint64(v)
-		case code == optionDropped:
-			t.dropped = f.order.Uint64(v)
+			now.received, known = f.order.Uint64(v), true
+		case code == optionDropped, code == optionOSDropped:
+			now.dropped, known = now.dropped+f.order.Uint64(v), true
 		}
 	})
+	if !known {
+		return
+	}
+	*t = now
 	r.stats.Known = true
 	r.stats.Received += t.received - was.received
 	r.stats.Dropped += t.dropped - was.dropped
-}
-
-// time converts a number of ticks to nanoseconds, exactly where the result fits.
-func (i *iface) time(ticks uint64) int64 {
-	var ns uint64
-	e := uint(i.tsres & 0x7f)
-	switch {
-	case i.tsres&0x80 != 0:
-		hi, lo := bits.Mul64(ticks, 1e9)
-		switch {
-		case e == 0:
-			ns = lo
-		case e < 64:
-			ns = hi<<(64-e) | lo>>e
-		case e < 128:
-			ns = hi >> (e - 64)
-		}
-	case e <= 9:
-		ns = ticks * pow10(9-e)
-	case e-9 <= 19:
-		ns = ticks / pow10(e-9)
-	}
-	return int64(ns) + i.offset*1e9
-}
-
-func pow10(n uint) uint64 {
-	p := uint64(1)
-	for range n {
-		p *= 10
-	}
-	return p
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 )
 
 const (
@@ -12,6 +13,12 @@ const (
 	blockSize = 256 << 10
 	// maxRecord bounds a record: a longer one is damage. Nothing is allocated on the word of a file.
 	maxRecord = 16 << 20
+	// maxKept is the room that a batch keeps after a giant record.
+	maxKept = 4 * blockSize
+	// maxWireLen keeps a wire length representable where int has 32 bits.
+	maxWireLen = 1 << 30
+	// maxEmptyReads is how often an input may return nothing without an error.
+	maxEmptyReads = 100
 )
 
 // Reader reads one capture. It implements Source.
@@ -19,6 +26,7 @@ type Reader struct {
 	name    string
 	raw     *counter
 	in      io.Reader
+	packed  bool // in unpacks raw
 	size    int64
 	closers []io.Closer
 
@@ -28,8 +36,11 @@ type Reader struct {
 	inErr  error  // why in ended, if not at its end
 	err    error  // what Next goes on to return
 	number int64
-	stats  Stats
 	format format
+
+	stats Stats
+	mu    sync.Mutex // guards told: Stats may be asked for while Next runs
+	told  Stats
 }
 
 // format parses records.
@@ -63,22 +74,48 @@ func (r *Reader) start() error {
 }
 
 func (r *Reader) startError() error {
-	if r.inErr != nil {
-		return &DamageError{r.name, 0, r.inErr.Error()}
-	}
-	if len(r.rest) < 4 {
+	switch {
+	case r.inErr != nil:
+		return r.failure(r.inErr, 0)
+	case len(r.rest) == 0:
+		return fmt.Errorf("%s: %w", r.name, ErrEmpty)
+	case len(r.rest) < 4:
 		return fmt.Errorf("%s: %w", r.name, ErrFormat)
 	}
-	return &DamageError{r.name, int64(len(r.rest)), "cut short in the file header"}
+	return &DamageError{r.name, 0, "the file header is not whole", io.ErrUnexpectedEOF}
+}
+
+// failure tells a failing input from compressed data that is damaged.
+func (r *Reader) failure(err error, off int64) error {
+	if r.raw.err != nil || !r.packed {
+		return readError(r.name, err)
+	}
+	what := "compressed data ends early"
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		what = "compressed data: " + err.Error()
+	}
+	return &DamageError{r.name, off, what, err}
 }
 
 // fill reads at least one more byte, unless the input has ended.
 func (r *Reader) fill(n int) {
 	at := len(r.rest)
 	r.rest = append(r.rest, make([]byte, n)...)
-	got, err := io.ReadAtLeast(r.in, r.rest[at:], 1)
+	got := r.read(r.rest[at:])
 	r.rest = r.rest[:at+got]
-	r.note(err)
+}
+
+// read reads once, and again only while the input returns nothing at all.
+func (r *Reader) read(p []byte) int {
+	for range maxEmptyReads {
+		n, err := r.in.Read(p)
+		r.note(err)
+		if n > 0 || err != nil {
+			return n
+		}
+	}
+	r.note(io.ErrNoProgress)
+	return 0
 }
 
 func (r *Reader) note(err error) {
@@ -93,61 +130,83 @@ func (r *Reader) note(err error) {
 
 // Next implements Source.
 func (r *Reader) Next(b *Batch) error {
-	b.Refs = b.Refs[:0]
-	if r.err != nil {
-		b.Data = b.Data[:0]
-		return r.err
-	}
-	b.Data = append(b.Data[:0], r.rest...)
-	at := 0
-	for {
-		n, err := r.parse(b, &at)
-		if err != nil {
-			r.err = err
-			break
-		}
+	r.begin(b)
+	for r.err == nil && len(b.Refs) == 0 {
+		at, need := r.parse(b)
+		r.base += int64(at)
 		if len(b.Refs) > 0 {
+			r.keep(b, at)
 			break
 		}
-		r.more(b, n)
+		// Nothing but other blocks so far: they need not stay in memory.
+		b.Data = b.Data[:copy(b.Data, b.Data[at:])]
+		if r.err == nil {
+			r.more(b, need)
+		}
 	}
-	r.rest = append(r.rest[:0], b.Data[at:]...)
-	r.base += int64(at)
+	r.publish()
 	if len(b.Refs) > 0 {
 		return nil
 	}
-	return r.err
+	b.Data = b.Data[:0]
+	return r.end()
 }
 
-// parse takes the records from at on; need is how many bytes the next one asks for.
-func (r *Reader) parse(b *Batch, at *int) (need int, err error) {
+// begin gives b what the last batch could not finish. It is copied because
+// that batch may still be in use.
+func (r *Reader) begin(b *Batch) {
+	b.Data, b.Refs = b.Data[:0], b.Refs[:0]
+	if cap(b.Data) < blockSize || cap(b.Data) > maxKept && len(r.rest) < blockSize {
+		b.Data = make([]byte, 0, blockSize)
+	}
+	b.Data = append(b.Data, r.rest...)
+	r.rest = r.rest[:0]
+}
+
+// keep takes the unfinished record at the end of b.
+func (r *Reader) keep(b *Batch, at int) {
+	if cap(r.rest) > maxKept {
+		r.rest = nil
+	}
+	r.rest = append(r.rest[:0], b.Data[at:]...)
+	b.Data = b.Data[:at]
+}
+
+// end tells the error once; then the source is at its end.
+func (r *Reader) end() error {
+	err := r.err
+	r.err = io.EOF
+	return err
+}
+
+// parse takes the whole records of b, which end at at; need is how many bytes the next one
+// asks for. It sets r.err where there is no next one.
+func (r *Reader) parse(b *Batch) (at, need int) {
 	for {
-		n, need, what := r.format.next(b.Data[*at:], *at, b, r)
+		n, need, what := r.format.next(b.Data[at:], at, b, r)
 		if what != "" {
-			return 0, &DamageError{r.name, r.base + int64(*at), what}
+			r.err = &DamageError{r.name, r.base + int64(at), what, nil}
+			return at, 0
 		}
-		if n > 0 {
-			*at += n
-			continue
+		if n == 0 {
+			if r.ended && len(b.Refs) == 0 {
+				r.err = r.endError(len(b.Data)-at, r.base+int64(at))
+			}
+			return at, need
 		}
-		if !r.ended {
-			return *at + need, nil
-		}
-		if len(b.Refs) > 0 {
-			return 0, nil
-		}
-		return 0, r.endError(b, *at)
+		at += n
 	}
 }
 
-// endError tells whether the input ended where a record does.
-func (r *Reader) endError(b *Batch, at int) error {
-	off := r.base + int64(len(b.Data))
+// endError tells whether the input ended where a record does, or left bytes of one at off.
+func (r *Reader) endError(left int, off int64) error {
 	switch {
 	case r.inErr != nil:
-		return &DamageError{r.name, off, r.inErr.Error()}
-	case at < len(b.Data):
-		return &DamageError{r.name, off, "the file is cut short in the middle of a packet"}
+		return r.failure(r.inErr, off)
+	case left > 0:
+		return &DamageError{
+			r.name, off, fmt.Sprintf("the last record has %d bytes and goes on", left), io.ErrUnexpectedEOF,
+		}
 	}
 	return io.EOF
 }
@@ -166,9 +225,8 @@ func (r *Reader) more(b *Batch, need int) {
 			want = max(want, cap(b.Data)+1)
 			continue
 		}
-		n, err := r.in.Read(b.Data[len(b.Data):cap(b.Data)])
+		n := r.read(b.Data[len(b.Data):cap(b.Data)])
 		b.Data = b.Data[:len(b.Data)+n]
-		r.note(err)
 	}
 }
 
@@ -178,9 +236,17 @@ func (r *Reader) add(b *Batch, off, n, wire int, time int64, link LinkType) {
 	b.Refs = append(b.Refs, Ref{Number: r.number, Time: time, Off: off, Len: n, WireLen: max(wire, n), Link: link})
 }
 
-// Stats implements Source.
+func (r *Reader) publish() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.told = r.stats
+}
+
+// Stats implements Source; it may be called while Next runs.
 func (r *Reader) Stats() Stats {
-	s := r.stats
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.told
 	s.Read, s.Size = r.raw.n.Load(), r.size
 	return s
 }
@@ -192,5 +258,6 @@ func (r *Reader) Close() error {
 		err = errors.Join(err, c.Close())
 	}
 	r.closers = nil
+	r.rest, r.err = nil, io.EOF
 	return err
 }
