@@ -43,8 +43,8 @@ func (h *half) requestLetter(b []byte) byte {
 	return h.peer.requests.letterOf(sid(b[1:protocol.HeaderSize]))
 }
 
-// applies reports whether a layout may be that of the packet in b.
-func (h *half) applies(l *protocol.Layout, b []byte, request byte) bool {
+// applies reports whether a layout may be that of the packet b at x.
+func (h *half) applies(l *protocol.Layout, b []byte, request byte, x int64) bool {
 	if l.Outcome == protocol.NoStatus {
 		return true
 	}
@@ -55,7 +55,7 @@ func (h *half) applies(l *protocol.Layout, b []byte, request byte) bool {
 	} else if s := h.side(); s != protocol.Unknown && l.From != s {
 		return false
 	}
-	if len(b) <= protocol.StatusAt {
+	if !h.readable(x+protocol.StatusAt, 1) {
 		return true
 	}
 	switch b[protocol.StatusAt] {
@@ -80,7 +80,7 @@ func contains(s string, c byte) bool {
 func (h *half) vendorEnds(list []candidate, x int64, request byte) []candidate {
 	b := h.at(x)
 	for _, l := range protocol.ByLetter(b[0]) {
-		if !h.applies(l, b, request) {
+		if !h.applies(l, b, request, x) {
 			continue
 		}
 		for _, c := range h.layoutEnds(l, x, b) {
@@ -113,7 +113,7 @@ func (h *half) layoutEnds(l *protocol.Layout, x int64, b []byte) (c [2]candidate
 	}
 	fixed := int64(sh.Fixed)
 	if sh.LengthWidth > 0 {
-		if !h.readable(x, int64(sh.LengthAt+sh.LengthWidth)) {
+		if !h.readable(x+int64(sh.LengthAt), int64(sh.LengthWidth)) {
 			return c
 		}
 		fixed += int64(h.number(b[sh.LengthAt:], sh.LengthWidth, h.c.d.opts.LittleEndian))
@@ -127,13 +127,13 @@ func (h *half) layoutEnds(l *protocol.Layout, x int64, b []byte) (c [2]candidate
 	switch w := int64(sh.TailLengthWidth); {
 	case w == 0:
 		c[1].end = x + fixed + int64(sh.TailFixed)
-	case h.readable(x, fixed+w):
+	case h.readable(x+fixed, w):
 		c[1].end = x + fixed + int64(sh.TailFixed) + int64(h.number(b[fixed:], int(w), h.c.d.opts.LittleEndian))
 	}
 	return c
 }
 
-// readable reports whether the first n bytes at x were captured.
+// readable reports whether n bytes at x were captured.
 func (h *half) readable(x, n int64) bool {
 	if x+n > h.seen() {
 		return false
@@ -234,7 +234,7 @@ func (h *half) deviantLengths(list []candidate, v candidate) []candidate {
 		c.kind, c.wide = width, 1
 		c.end = h.pos + at + 1 + int64(b[at])
 		list = append(list, c)
-	case v.tail && sh.TailLengthWidth == 1 && h.readable(h.pos, int64(sh.Fixed)+2):
+	case v.tail && sh.TailLengthWidth == 1 && h.readable(h.pos+int64(sh.Fixed), 2):
 		for _, order := range [2]bool{little, !little} {
 			c := v
 			c.kind, c.wide, c.little = width, 2, order

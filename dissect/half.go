@@ -40,6 +40,7 @@ type half struct {
 	ended     ending
 	silent    bool // no bytes for the response timeout
 	lastTime  int64
+	shaky     bool  // the packet before the boundary was incomplete, its end only likely
 	midWrite  bool  // the boundary stands inside a write
 	adrift    drift // out of step
 	scanned   int64 // no packet starts before this offset, while the epoch holds

@@ -46,6 +46,7 @@ func (h *half) accept(c candidate, g grade) {
 	if c.extra > 0 {
 		h.reportPiece(piece{start: end, end: c.end, stray: true})
 	}
+	h.shaky = s.Missing > 0 && g != strong
 	h.advance(c.end)
 }
 

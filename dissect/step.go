@@ -34,6 +34,9 @@ func (h *half) step() bool {
 // loseStep goes on out of step: what stands at the boundary is no packet.
 func (h *half) loseStep() bool {
 	h.adrift = loudly
+	if h.shaky {
+		h.adrift = quietly
+	}
 	h.scanned = h.pos
 	return h.resync()
 }
