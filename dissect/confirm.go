@@ -81,6 +81,21 @@ func (h *half) requestWith(what []byte, distance int) bool {
 	return false
 }
 
+// mayAnswer reports whether a response to the request seems to stand in the bytes that are not settled.
+func (h *half) mayAnswer(t *transaction) bool {
+	b := h.buf[:min(len(h.buf), maxLook)]
+	for {
+		i := bytes.Index(b, t.id[:])
+		if i < 0 {
+			return false
+		}
+		if i > 0 && b[i-1] == 'R' {
+			return true
+		}
+		b = b[i+1:]
+	}
+}
+
 // answersLogin reports whether the answer to a login stands at the boundary, to be settled.
 func (h *half) answersLogin() bool {
 	id, ok := h.heldResponse()

@@ -162,8 +162,6 @@ func (d *Dissector) End(c *Conn, dir int, why Ending, time int64) {
 	}
 	if h.peer.ended != running {
 		c.finish()
-	} else if why != EndFile && c.standing != rejected {
-		c.failRequests(h.peer)
 	}
 }
 
@@ -195,6 +193,8 @@ func (c *Conn) look(dir int) {
 		}
 		c.forced++
 	}
+	c.peerEnded(a)
+	c.peerEnded(b)
 	c.arm()
 }
 

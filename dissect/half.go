@@ -38,6 +38,7 @@ type half struct {
 	gapTime   int64 // time of the latest gap
 	stalled   bool  // bytes wait behind a hole that may still fill
 	ended     ending
+	drained   bool // it finished, and all of it is settled
 	silent    bool // no bytes for the response timeout
 	lastTime  int64
 	shaky     bool  // the packet before the boundary was incomplete, its end only likely
@@ -45,6 +46,8 @@ type half struct {
 	adrift    drift // out of step
 	scanned   int64 // no packet starts before this offset, while the epoch holds
 	epoch     uint64
+	refuted   int64 // no strong match stands before this offset, while the epoch holds
+	heldSeen  sid   // the peer's held response when scanned was reached
 	junk      junk
 
 	requests requests

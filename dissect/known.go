@@ -113,6 +113,7 @@ type past struct {
 	number int64
 	letter byte
 	state  State
+	late   int64 // from this time on (ns) an answer is late
 }
 
 // push adds an outstanding request, the latest of its session ID.
@@ -141,7 +142,7 @@ func (r *requests) finish(t *transaction) {
 }
 
 // remember keeps the session ID of a finished transaction.
-func (r *requests) remember(t *transaction) {
+func (r *requests) remember(t *transaction, late int64) {
 	if r.done == nil {
 		r.done = make(map[sid]past)
 	}
@@ -154,7 +155,7 @@ func (r *requests) remember(t *transaction) {
 			r.next = (r.next + 1) % maxFinished
 		}
 	}
-	r.done[t.id] = past{t.Number, t.Letter, t.State}
+	r.done[t.id] = past{t.Number, t.Letter, t.State, late}
 }
 
 // trim drops finished transactions from the front of the queue.

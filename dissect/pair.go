@@ -101,6 +101,10 @@ func (h *half) pairResponse(s *settled) (after []func()) {
 			t = c.lateRequest(f)
 		}
 	}
+	if t != nil && s.Time >= c.lateFrom(t) && t.dir == p.dir {
+		c.unanswered(p, t, true)
+		t = nil
+	}
 	if t == nil {
 		return h.pairPast(s, id)
 	}
@@ -118,10 +122,13 @@ func (h *half) pairResponse(s *settled) (after []func()) {
 	return append(after, func() {
 		p.requests.finish(t)
 		c.emitTransaction(t)
-		p.requests.remember(t)
+		p.requests.remember(t, c.lateFrom(t))
 		c.claimFailed(t)
 	})
 }
+
+// lateFrom is the time from which an answer to the request is late.
+func (c *Conn) lateFrom(t *transaction) int64 { return t.RequestTime + c.d.timeout }
 
 // conclude gives the transaction the state that its response tells.
 func (c *Conn) conclude(t *transaction, s *settled) {
@@ -148,9 +155,12 @@ func (h *half) pairPast(s *settled, id sid) (after []func()) {
 	if past, ok := p.requests.done[id]; ok {
 		s.RequestLetter = past.letter
 		s.Transaction = past.number
-		if past.state == Unanswered {
+		switch {
+		case past.state == Unanswered && s.Time < past.late:
+			// It was settled too late for a connection that had ended: nobody's fault.
+		case past.state == Unanswered:
 			s.blameFor(protocol.LateResponse, "the answer to %s %s came after it had counted as unanswered", protocol.Name(past.letter), quote(s.SessionID))
-		} else {
+		default:
 			s.blameFor(protocol.DuplicateResponse, "%s %s was answered before", protocol.Name(past.letter), quote(s.SessionID))
 		}
 		h.checkFailure(s, nil)
@@ -205,7 +215,7 @@ func (c *Conn) claim(h *half, t *transaction) bool {
 	h.requests.finish(t)
 	c.emitViolation(u.h.about(u.response, protocol.SessionIDNotEchoed, fmt.Sprintf("the answer carries session ID %s, but the only request that waited had %s", quote(u.response.SessionID), quote(t.SessionID))))
 	c.emitTransaction(t)
-	h.requests.remember(t)
+	h.requests.remember(t, c.lateFrom(t))
 	return true
 }
 
@@ -220,13 +230,21 @@ func (c *Conn) unanswered(h *half, t *transaction, timeout bool) {
 		c.emitViolation(c.noResponse(h, t, timeout))
 	}
 	c.emitTransaction(t)
-	h.requests.remember(t)
+	h.requests.remember(t, c.lateFrom(t))
 }
 
 // explained reports whether the capture itself may be why a request has no answer.
 func (c *Conn) explained(h *half, t *transaction) bool {
 	p := h.peer
 	return c.oneSided(p.dir) || p.stalled || p.gaps && p.gapTime >= t.RequestTime || !p.fromStart && p.seen() == 0 && c.heard != nil && c.heard[p.dir] == 0
+}
+
+// peerEnded gives up the requests of a direction once all that its ended peer had sent is settled.
+func (c *Conn) peerEnded(h *half) {
+	if p := h.peer; p.ended == finished && !p.drained && len(p.buf) == 0 && c.standing != rejected && !c.finished {
+		p.drained = true
+		c.failRequests(h)
+	}
 }
 
 // failRequests gives up all requests of a direction, because its peer ended.

@@ -7,6 +7,7 @@ import "github.com/nubishark/nubishark/protocol"
 const (
 	maxBytes = 1024
 	maxJunk  = maxWait
+	maxQuiet = 4096 // bytes behind a gap that are kept to be looked at again
 )
 
 // junk is a run of bytes that are no packet and were let go of before its end was found.
@@ -19,8 +20,9 @@ type junk struct {
 
 // resync looks for the next offset at which a packet starts, and moves there.
 func (h *half) resync() bool {
-	if h.epoch != h.c.epoch() {
-		h.scanned, h.epoch = h.pos, h.c.epoch()
+	held, _ := h.peer.heldResponse()
+	if h.epoch != h.c.epoch() || h.heldSeen != held {
+		h.scanned, h.refuted, h.epoch, h.heldSeen = h.pos, h.pos, h.c.epoch(), held
 	}
 	first := h.pos
 	if h.adrift == loudly && h.junk.end == 0 {
@@ -40,11 +42,43 @@ func (h *half) resync() bool {
 			waiting = true
 		}
 		if waiting {
+			if y := h.strongBehind(x); y >= 0 && h.reachesOver(x, y) {
+				h.skipTo(y)
+				return true
+			}
 			break
 		}
 		h.scanned = x + 1
 	}
 	return h.stillAdrift(waiting)
+}
+
+// strongBehind returns the first strong match behind x, at which a packet that starts only perhaps at
+// x cannot reach over it, or -1.
+func (h *half) strongBehind(x int64) int64 {
+	y := max(x+1, h.refuted)
+	for ; y < h.seen(); y++ {
+		switch h.strong(y, nil) {
+		case yes:
+			return y
+		case notYet:
+			h.refuted = y
+			return -1
+		}
+	}
+	h.refuted = y
+	return -1
+}
+
+// reachesOver reports whether every reading of a packet at x has y inside.
+func (h *half) reachesOver(x, y int64) bool {
+	var buf [8]candidate
+	for _, c := range h.vendorEnds(buf[:0], x, h.requestLetter(h.at(x))) {
+		if c.end >= 0 && c.end <= y {
+			return false
+		}
+	}
+	return true
 }
 
 // stillAdrift deals with bytes in which no packet was found.
@@ -59,8 +93,12 @@ func (h *half) stillAdrift(waiting bool) bool {
 		}
 		h.skipTo(h.seen())
 		return true
-	case !waiting && h.adrift == quietly && h.scanned > h.pos:
-		h.advance(h.scanned)
+	case !waiting && h.adrift == quietly && h.scanned > h.pos+maxQuiet:
+		// What is known later may yet make a packet of the latest bytes.
+		at := h.scanned
+		h.doubtAll(h.pos, at-maxQuiet)
+		h.advance(at - maxQuiet)
+		h.scanned = at
 	case len(h.buf) > maxJunk:
 		x := max(h.scanned, h.pos+1)
 		if h.adrift == loudly {

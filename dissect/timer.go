@@ -54,7 +54,7 @@ func (c *Conn) due() int64 {
 	for i := range c.half {
 		h := &c.half[i]
 		if t := h.requests.oldest(); t != nil {
-			sooner(t.RequestTime + c.d.timeout)
+			sooner(c.lateFrom(t))
 		}
 		if len(h.buf) > 0 && h.ended == running {
 			sooner(h.lastTime + second)
@@ -88,7 +88,7 @@ func (c *Conn) tick() {
 	c.look(1)
 	for i := range c.half {
 		h := &c.half[i]
-		for t := h.requests.oldest(); t != nil && now >= t.RequestTime+c.d.timeout; t = h.requests.oldest() {
+		for t := h.requests.oldest(); t != nil && now >= c.lateFrom(t) && !h.peer.mayAnswer(t); t = h.requests.oldest() {
 			c.unanswered(h, t, true)
 		}
 	}
