@@ -110,8 +110,7 @@ func (h *half) strong(x int64, vouched []byte) answer {
 	}
 	b := h.at(x)
 	letter := b[0]
-	head := min(int64(len(b)), protocol.TokenAt+protocol.TokenSize)
-	if _, gap := h.gapIn(x, x+head); gap {
+	if h.gaps && h.hidden(x, letter) {
 		return no
 	}
 	switch {
@@ -123,6 +122,22 @@ func (h *half) strong(x int64, vouched []byte) answer {
 		return h.strongToken(b, vouched)
 	}
 	return no
+}
+
+// hidden reports whether a gap takes the bytes that would make a strong match at x.
+func (h *half) hidden(x int64, letter byte) bool {
+	from, size := x+protocol.TokenAt, int64(protocol.TokenSize)
+	switch letter {
+	case 'R':
+		from, size = x+1, protocol.SessionIDSize
+	case 'L':
+		from, size = x+1, int64(protocol.ByLetter('L')[0].Shape().Fixed-1)
+	}
+	if _, gap := h.gapIn(x, x+1); gap {
+		return true
+	}
+	_, gap := h.gapIn(from, from+size)
+	return gap
 }
 
 // later is the answer where bytes are wanting.
@@ -155,6 +170,7 @@ func (h *half) strongResponse(b []byte) answer {
 
 func (h *half) strongToken(b []byte, vouched []byte) answer {
 	if len(b) >= protocol.HeaderSize {
+		// A session ID with bytes that were never captured is zero there, and matches nothing.
 		if held, ok := h.peer.heldResponse(); ok && held == sid(b[1:protocol.HeaderSize]) {
 			return yes
 		}

@@ -25,7 +25,7 @@ type Frame struct {
 	Layout *protocol.Layout
 	// RequestLetter is, for a response, the letter of its request; 0 if that is not known.
 	RequestLetter byte
-	// SessionID is the raw bytes; fewer than 8 only in a truncated packet.
+	// SessionID is the raw bytes; fewer than 8 only where the rest was not sent or not captured.
 	SessionID []byte
 	// Fields are the fields in order, as far as they are there.
 	Fields []FieldValue

@@ -77,6 +77,9 @@ func (h *half) frame(l *protocol.Layout, end int64) *settled {
 	f.Packets, f.Time = h.packets(h.pos, end)
 	f.Missing = h.missing(h.pos, end)
 	f.SessionID = raw[1:min(n, protocol.HeaderSize)]
+	if g, ok := h.gapIn(h.pos+1, h.pos+int64(1+len(f.SessionID))); ok {
+		f.SessionID = f.SessionID[:max(0, g.start-h.pos-1)]
+	}
 	h.c.learnSide(h.dir, raw[0])
 	return &settled{Frame: f, h: h, hash: maphash.Bytes(hashSeed, raw), legal: protocol.MaySend(h.side(), raw[0])}
 }
