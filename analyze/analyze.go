@@ -34,8 +34,8 @@ type Result struct {
 	// Cut counts packets cut by the snap length, OneSided the NUBISON connections of which only one
 	// side was captured, Midstream those whose start was not.
 	Cut, OneSided, Midstream int64
-	// BoundDropped is the number of bytes given up because a bound on memory was met.
-	BoundDropped int64
+	// TCP is what the reassembly met.
+	TCP reassembly.Stats
 	// OtherPorts are the lower ports of the connections without NUBISON, in the order of the first
 	// one of each, at most 16, with how many there were.
 	OtherPorts []PortCount
@@ -75,7 +75,8 @@ func (r *run) read(src capture.Source) error {
 	for {
 		err := src.Next(&b)
 		for i := range b.Refs {
-			if !r.packet(b.Packet(i)) {
+			p := b.Packet(i)
+			if !r.packet(&p) {
 				return nil
 			}
 		}
@@ -93,7 +94,7 @@ func (r *run) read(src capture.Source) error {
 }
 
 // packet takes in one packet and reports whether to go on.
-func (r *run) packet(p capture.Packet) bool {
+func (r *run) packet(p *capture.Packet) bool {
 	if r.res.Packets > 0 && r.opts.MaxDuration > 0 && p.Time-r.res.First > r.opts.MaxDuration {
 		return false
 	}
@@ -113,7 +114,7 @@ func (r *run) packet(p capture.Packet) bool {
 func (r *run) result(src capture.Source) Result {
 	s := r.a.Stats()
 	r.res.Capture = src.Stats()
-	r.res.TCPStreams, r.res.BoundDropped = s.Streams, s.BytesDropped
+	r.res.TCPStreams, r.res.TCP = s.Streams, s
 	r.res.NubisonStreams = r.d.Streams
 	r.res.OneSided, r.res.Midstream = r.d.OneSided, r.d.Midstream
 	return r.res
@@ -143,7 +144,7 @@ func (r *run) Chunk(c *reassembly.Conn, d reassembly.Direction, ch reassembly.Ch
 		dc.FromStart(int(d))
 	}
 	if ch.Gap > 0 {
-		r.d.Gap(dc, int(d), ch.Offset, ch.Gap, ch.Time, ch.Packet)
+		r.d.Gap(dc, int(d), ch.Offset, ch.Gap, ch.Time, ch.Packet, ch.Push)
 		return
 	}
 	r.d.Bytes(dc, int(d), ch.Offset, ch.Bytes, ch.Time, ch.Packet, ch.Push)

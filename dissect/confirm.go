@@ -268,7 +268,7 @@ func (h *half) judge(c *candidate, r reply) (have, may grade) {
 		}
 		return none, top
 	}
-	if c.kind != vendor && (h.damaged(c) || h.inner(c)) {
+	if c.kind != vendor && (h.damaged(c, r) || h.inner(c)) {
 		return none, none
 	}
 	if c.end == h.seen() && h.over() {
@@ -417,9 +417,14 @@ func (h *half) inner(c *candidate) bool {
 	return x >= 0 && x < c.end
 }
 
-// damaged reports whether a gap may explain what a deviant reading would accuse the sender of.
-func (h *half) damaged(c *candidate) bool {
-	_, gap := h.gapIn(h.pos, min(c.end+1, h.seen()))
+// damaged reports whether a gap may explain what a deviant reading would accuse the sender of. A gap
+// right behind explains nothing where the peer answered what was before it.
+func (h *half) damaged(c *candidate, r reply) bool {
+	end := c.end + 1
+	if r.there && r.seen == c.end {
+		end = c.end
+	}
+	_, gap := h.gapIn(h.pos, min(end, h.seen()))
 	return gap
 }
 

@@ -95,8 +95,9 @@ func (d *Dissector) Bytes(c *Conn, dir int, off int64, b []byte, time, packet in
 	c.weigh()
 }
 
-// Gap tells that n bytes at a stream offset were never captured.
-func (d *Dissector) Gap(c *Conn, dir int, off, n, time, packet int64) {
+// Gap tells that n bytes at a stream offset were never captured; push, that a write is known
+// to end with them.
+func (d *Dissector) Gap(c *Conn, dir int, off, n, time, packet int64, push bool) {
 	d.Advance(time)
 	h := &c.half[dir]
 	if c.standing == rejected || h.ended != running {
@@ -105,13 +106,14 @@ func (d *Dissector) Gap(c *Conn, dir int, off, n, time, packet int64) {
 	c.last = max(c.last, time)
 	c.missing += n
 	c.noteGap(h, off, n, time, packet)
+	h.stalled = false // the hole is a gap now; the next one will be told
 	if n <= maxWait {
-		h.addGap(off, n, time, packet)
+		h.addGap(off, n, time, packet, push)
 		c.look(dir)
 		return
 	}
 	// No packet reaches over such a gap: what is before it is settled, then it is jumped over.
-	h.addGap(off, 1, time, packet)
+	h.addGap(off, 1, time, packet, false)
 	c.look(dir)
 	h.closeAt(off)
 	h.pos, h.buf, h.segs, h.adrift = off+n, h.buf[:0], h.segs[:0], quietly

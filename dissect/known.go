@@ -80,6 +80,7 @@ type requests struct {
 	done  map[sid]past
 	ring  []sid
 	next  int
+	early map[sid]bool // what orphan responses carried: their requests may yet be found
 }
 
 func (r *requests) outstanding(id sid) bool { _, ok := r.open[id]; return ok }
@@ -114,6 +115,23 @@ type past struct {
 	letter byte
 	state  State
 	late   int64 // from this time on (ns) an answer is late
+}
+
+// cameEarly remembers the session ID of a response without a request.
+func (r *requests) cameEarly(id sid) {
+	if r.early == nil || len(r.early) >= maxFinished {
+		r.early = make(map[sid]bool)
+	}
+	r.early[id] = true
+}
+
+// excuse makes nobody responsible for the silence after the requests that wait now.
+func (r *requests) excuse() {
+	for _, t := range r.queue {
+		if t != nil {
+			t.excused = true
+		}
+	}
 }
 
 // push adds an outstanding request, the latest of its session ID.

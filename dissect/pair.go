@@ -58,10 +58,17 @@ func (h *half) pairRequest(s *settled) (after []func()) {
 		s.blameFor(protocol.SessionIDReused, "the %s reuses session ID %s of a finished %s transaction", protocol.Name(s.Letter), quote(s.SessionID), protocol.Name(p.letter))
 	}
 	if old := h.requests.open[id]; old != nil {
-		if old.hash == t.hash && old.size == t.size {
+		switch lost := c.explained(h, old); {
+		case lost:
+			// Its answer may be among what was not captured: then this request is in order.
+			old.excused = true
+			if old.hash != t.hash || old.size != t.size {
+				after = append(after, func() { c.unanswered(h, old, false) })
+			}
+		case old.hash == t.hash && old.size == t.size:
 			old.excused = true
 			s.blameFor(protocol.RequestRepeated, "the %s with session ID %s is sent again, byte for byte, before its answer", protocol.Name(s.Letter), quote(s.SessionID))
-		} else {
+		default:
 			s.blameFor(protocol.SessionIDCollision, "the %s uses session ID %s while a %s with it is not answered yet", protocol.Name(s.Letter), quote(s.SessionID), protocol.Name(old.Letter))
 			old.excused = true
 			after = append(after, func() { c.unanswered(h, old, false) })
@@ -79,6 +86,7 @@ func (h *half) pairRequest(s *settled) (after []func()) {
 	t.offset, t.packets, t.faults = s.Offset, s.Packets, len(s.faults)
 	t.bytes, t.secret = excerpt(s.Frame)
 	s.tx, s.request = t, true
+	t.excused = h.requests.early[id] && !c.gapless()
 	t.dir = h.dir
 	if h.requests.n >= maxOutstanding {
 		oldest := h.requests.oldest()
@@ -158,6 +166,8 @@ func (h *half) pairPast(s *settled, id sid) (after []func()) {
 		switch {
 		case past.state == Unanswered && s.Time < past.late:
 			// It was settled too late for a connection that had ended: nobody's fault.
+		case past.state != Unanswered && p.gaps && p.gapTime >= past.late-c.d.timeout:
+			// The request may have been sent again among what was not captured.
 		case past.state == Unanswered:
 			s.blameFor(protocol.LateResponse, "the answer to %s %s came after it had counted as unanswered", protocol.Name(past.letter), quote(s.SessionID))
 		default:
@@ -184,6 +194,10 @@ func (h *half) pairPast(s *settled, id sid) (after []func()) {
 
 // orphan emits a response to no request.
 func (c *Conn) orphan(h *half, f *Frame, t *transaction, blamable bool) {
+	h.peer.requests.cameEarly(t.id)
+	if !blamable { // it may be the answer to any of them
+		h.peer.requests.excuse()
+	}
 	if blamable {
 		c.emitViolation(h.about(f, protocol.OrphanResponse, fmt.Sprintf("no request with session ID %s was sent on this connection", quote(f.SessionID))))
 	}

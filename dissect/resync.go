@@ -127,7 +127,9 @@ func (h *half) startsAt(x int64) answer {
 			return yes
 		}
 	case mayLead:
-		return h.later()
+		if len(b) < protocol.HeaderSize || h.plausible(b) {
+			return h.later()
+		}
 	}
 	return match
 }

@@ -19,6 +19,11 @@ type Conn struct {
 	FromStart [2]bool
 	// Packets counts the packets seen of each direction, with or without payload.
 	Packets [2]int64
+	// Acked[d] is how far the receiver of direction d has acknowledged its bytes, as a stream
+	// offset (a FIN counts as one byte); it may lie beyond what was captured.
+	Acked [2]int64
+	// Resent[d] is the end of the furthest bytes of direction d that were sent more than once.
+	Resent [2]int64
 	// First and Last are the times of the first and the latest packet (ns).
 	First, Last int64
 	// Data is the handler's own.
@@ -37,7 +42,8 @@ type Chunk struct {
 	// gap, of the packet that made it known.
 	Time   int64
 	Packet int64
-	// Push tells that the segment that ended with this chunk's last byte had PSH or FIN.
+	// Push tells that the segment that ended with this chunk's last byte, captured or not,
+	// had PSH or FIN: likely the end of one send by the application.
 	Push bool
 }
 
@@ -49,18 +55,19 @@ const (
 	EndFIN    End = iota + 1 // the sender closed it
 	EndRST                   // either side reset the connection
 	EndReopen                // the port pair was opened anew
-	EndEvict                 // the flow table was full, or a bound was met
+	EndEvict                 // the table of connections was full
 	EndFile                  // the capture ended
 )
 
-// Handler is told what happens on connections, in the order of the packets.
+// Handler is told what happens on connections, in the order of the packets. It must not keep
+// the bytes of a chunk.
 type Handler interface {
 	// Open announces a connection, before anything else of it.
 	Open(c *Conn)
 	// Chunk hands on bytes or a gap.
 	Chunk(c *Conn, d Direction, ch Chunk)
-	// Stall tells that direction d has (or no longer has) bytes waiting behind a
-	// hole that a retransmission may still fill.
+	// Stall tells that direction d has (or no longer has) a hole that a retransmission
+	// may still fill, and what is behind it waits. A gap ends it, too.
 	Stall(c *Conn, d Direction, on bool)
 	// End is called once for each direction, after its last chunk.
 	End(c *Conn, d Direction, why End, time, packet int64)

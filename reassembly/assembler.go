@@ -1,0 +1,477 @@
+package reassembly
+
+import (
+	"cmp"
+	"container/heap"
+	"slices"
+
+	"github.com/nubishark/nubishark/capture"
+)
+
+// Options steer an assembler. The zero value has the default bounds.
+type Options struct {
+	// MaxHeld bounds the memory for segments of one direction that wait behind a hole, in bytes;
+	// 0 means 1 MiB. MaxHeldTotal bounds that of all directions; 0 means 64 MiB.
+	MaxHeld, MaxHeldTotal int
+	// MaxConns bounds the connections that are remembered, closed ones included; the least
+	// recently used go first. 0 means 131,072.
+	MaxConns int
+}
+
+func (o Options) withDefaults() Options {
+	if o.MaxHeld <= 0 {
+		o.MaxHeld = 1 << 20
+	}
+	if o.MaxHeldTotal <= 0 {
+		o.MaxHeldTotal = 64 << 20
+	}
+	if o.MaxConns <= 0 {
+		o.MaxConns = 1 << 17
+	}
+	return o
+}
+
+// Stats count what the assembler met.
+type Stats struct {
+	// Streams is the number of TCP connections, Segments that of TCP segments.
+	Streams, Segments int64
+	// Retransmitted counts bytes that came again; Conflicts those of them that differed from
+	// the first copy while that was still held.
+	Retransmitted, Conflicts int64
+	// Stray counts segments whose sequence number belongs to no part of their connection, or
+	// that came after its end.
+	Stray int64
+	// Evicted counts open connections that were forgotten because there were too many, Forced
+	// the holes that became gaps because a bound on memory was met.
+	Evicted, Forced int64
+}
+
+// Assembler turns segments into the byte streams of TCP connections. It is not safe for
+// concurrent use.
+type Assembler struct {
+	h     Handler
+	opts  Options
+	dec   Decoder
+	table table
+	stats Stats
+	now   int64
+	due   timers
+	held  int
+}
+
+// New returns an assembler that tells the handler.
+func New(h Handler, opts Options) *Assembler {
+	return &Assembler{h: h, opts: opts.withDefaults()}
+}
+
+// Stats returns the counts so far.
+func (a *Assembler) Stats() Stats { return a.stats }
+
+// Packet takes in one packet, in the order of the capture.
+func (a *Assembler) Packet(p *capture.Packet) {
+	var s Segment
+	if a.dec.Decode(p, &s) {
+		a.Segment(&s, p.Time, p.Number)
+	} else {
+		a.Advance(p.Time)
+	}
+}
+
+// Segment takes in one segment that came with a packet at a time (ns).
+func (a *Assembler) Segment(s *Segment, time, packet int64) {
+	a.Advance(time)
+	f, d := a.table.find(s)
+	if f != nil && s.Flags&(FlagSYN|FlagACK) == FlagSYN && !s.Broken && f.half[d].hasISN && f.half[d].isn != s.Seq {
+		// A new ISN is a new connection, whatever became of the old one (as Wireshark has it).
+		a.endBoth(f, EndReopen, time, packet)
+		a.table.remove(f)
+		f = nil
+	}
+	if f == nil {
+		f, d = a.open(s, time)
+	}
+	f.used = true
+	f.Packets[d]++
+	f.Last = max(f.Last, time)
+	if s.Broken {
+		return
+	}
+	a.stats.Segments++
+	f.note(d, s)
+	a.take(f, d, s, time, packet)
+	a.arm(f)
+}
+
+// open starts a connection with its first segment.
+func (a *Assembler) open(s *Segment, time int64) (*flow, Direction) {
+	f := &flow{}
+	f.Stream = int(a.stats.Streams)
+	a.stats.Streams++
+	src, dst := s.Addr()
+	f.Addr[0], f.Addr[1] = src, dst
+	d := Direction(0)
+	if s.Flags&(FlagSYN|FlagACK) == FlagSYN|FlagACK {
+		f.Addr[0], f.Addr[1] = dst, src
+		d = 1
+	}
+	f.Opener = s.Flags&FlagSYN != 0 && !s.Broken
+	f.First, f.Last = time, time
+	f.half[0].fin, f.half[1].fin = -1, -1
+	if old := a.table.add(f, s, d, a.opts.MaxConns); old != nil {
+		if !old.over() {
+			a.stats.Evicted++
+			a.endBoth(old, EndEvict, time, 0)
+		}
+		a.table.remove(old)
+	}
+	a.h.Open(&f.Conn)
+	return f, d
+}
+
+// take puts a segment into its direction.
+func (a *Assembler) take(f *flow, d Direction, s *Segment, time, packet int64) {
+	h := &f.half[d]
+	h.packet = packet
+	seq := s.Seq
+	if s.Flags&FlagSYN != 0 {
+		seq++
+		f.startAt(d, seq)
+	}
+	if s.Flags&FlagACK != 0 {
+		a.acknowledge(f, d, s, time, packet)
+	}
+	if s.Flags&FlagRST != 0 {
+		// One from before what was sent already is late, or made up (RFC 5961).
+		if !h.known || h.ended || int32(s.Seq-h.seq(h.next)) >= 0 {
+			a.endBoth(f, EndRST, time, packet)
+		}
+		return
+	}
+	if s.Length > 0 {
+		a.data(f, d, piece{
+			seq: seq, b: s.Payload[:min(len(s.Payload), s.Length)], n: int64(s.Length),
+			push: s.Flags&(FlagPSH|FlagFIN) != 0, time: time, packet: packet,
+		})
+	}
+	if s.Flags&FlagFIN != 0 {
+		a.fin(f, d, seq+uint32(s.Length), time, packet)
+	}
+	a.settleFIN(f, d, time, packet)
+}
+
+// data takes in a segment's payload.
+func (a *Assembler) data(f *flow, d Direction, p piece) {
+	h := &f.half[d]
+	switch {
+	case h.ended:
+		if !h.known || int32(p.seq-h.seq(h.next)) >= 0 {
+			a.stats.Stray++
+		}
+	case !h.known:
+		a.early(f, d, p)
+	default:
+		a.place(f, d, p)
+	}
+}
+
+// early holds the first segments of a direction whose start was not captured, because they may
+// be out of order.
+func (a *Assembler) early(f *flow, d Direction, p piece) {
+	h := &f.half[d]
+	p.b = slices.Clone(p.b)
+	h.start = append(h.start, p)
+	if len(h.start) >= startSegments {
+		a.fixStart(f, d)
+	}
+}
+
+// fixStart fixes the base of a direction and hands on what was held.
+func (a *Assembler) fixStart(f *flow, d Direction) {
+	h := &f.half[d]
+	if h.known || len(h.start) == 0 {
+		return
+	}
+	list := h.start
+	h.start = nil
+	slices.SortStableFunc(list, func(x, y piece) int { return cmp.Compare(int32(x.seq-y.seq), 0) })
+	if len(list) > 1 && list[0].probe() {
+		list = list[1:]
+	}
+	h.known, h.base = true, list[0].seq
+	slices.SortStableFunc(list, func(x, y piece) int { return cmp.Compare(x.packet, y.packet) })
+	for _, p := range list {
+		a.place(f, d, p)
+	}
+}
+
+// place hands on a piece, or holds it behind a hole.
+func (a *Assembler) place(f *flow, d Direction, p piece) {
+	h := &f.half[d]
+	p.off = h.offset(p.seq)
+	if !h.belongs(&p) {
+		a.stats.Stray++
+		return
+	}
+	if p.off < h.next {
+		old := min(h.next, p.end()) - p.off
+		a.stats.Retransmitted += old
+		if p.n > 1 {
+			f.Resent[d] = max(f.Resent[d], p.off+old)
+		}
+		p = p.from(h.next)
+	}
+	if h.fin >= 0 && p.end() > h.fin {
+		p = p.to(h.fin)
+	}
+	if p.n <= 0 {
+		return
+	}
+	if len(h.held) == 0 && p.off == h.next {
+		a.deliver(f, d, &p)
+		a.stall(f, d, p.time)
+		return
+	}
+	a.hold(f, d, p)
+	a.drain(f, d, p.time)
+	for len(h.held) > 0 && (h.bytes > a.opts.MaxHeld || a.held > a.opts.MaxHeldTotal) {
+		a.stats.Forced++
+		a.release(f, d, p.time, p.packet)
+	}
+}
+
+// hold keeps what of a piece was not captured before.
+func (a *Assembler) hold(f *flow, d Direction, p piece) {
+	h := &f.half[d]
+	was := h.bytes
+	again, differ := h.insert(p)
+	a.held += h.bytes - was
+	a.stats.Retransmitted += again
+	a.stats.Conflicts += differ
+	if again > 0 {
+		f.Resent[d] = max(f.Resent[d], p.end())
+	}
+}
+
+// deliver hands on a piece that starts at the next offset.
+func (a *Assembler) deliver(f *flow, d Direction, p *piece) {
+	h := &f.half[d]
+	n := int64(len(p.b))
+	if n > 0 {
+		h.next += n
+		a.h.Chunk(&f.Conn, d, Chunk{Offset: p.off, Bytes: p.b, Time: p.time, Packet: p.packet, Push: p.push && n == p.n})
+	}
+	if n < p.n { // cut by the snap length
+		h.next += p.n - n
+		a.h.Chunk(&f.Conn, d, Chunk{Offset: p.off + n, Gap: p.n - n, Time: p.time, Packet: p.packet, Push: p.push})
+		h.stalled = false
+	}
+}
+
+// drain hands on what a filled hole held back.
+func (a *Assembler) drain(f *flow, d Direction, time int64) {
+	h := &f.half[d]
+	for len(h.held) > 0 && h.held[0].off <= h.next {
+		p := h.held[0]
+		h.held[0] = piece{}
+		h.held = h.held[1:]
+		h.bytes -= p.cost()
+		a.held -= p.cost()
+		a.deliver(f, d, &p)
+	}
+	if len(h.held) == 0 {
+		h.held = nil
+	}
+	a.stall(f, d, time)
+}
+
+// stall tells the handler when a hole appears or is gone.
+func (a *Assembler) stall(f *flow, d Direction, time int64) {
+	h := &f.half[d]
+	hole := h.hole() > 0
+	if hole == h.stalled {
+		return
+	}
+	h.stalled = hole
+	if hole {
+		h.since = time
+	}
+	a.h.Stall(&f.Conn, d, hole)
+}
+
+// release gives the first hole up as a gap.
+func (a *Assembler) release(f *flow, d Direction, time, packet int64) {
+	h := &f.half[d]
+	n := h.hole()
+	if n <= 0 {
+		return
+	}
+	if len(h.held) > 0 {
+		packet = h.held[0].packet
+	}
+	off := h.next
+	h.next += n
+	h.stalled = false
+	a.h.Chunk(&f.Conn, d, Chunk{Offset: off, Gap: n, Time: time, Packet: packet})
+	a.drain(f, d, time)
+}
+
+// acknowledge notes how far the sender of a segment has what its peer sent.
+func (a *Assembler) acknowledge(f *flow, from Direction, s *Segment, time, packet int64) {
+	d := 1 - from
+	h := &f.half[d]
+	if !h.known && !h.ended {
+		if len(h.start) == 0 {
+			if f.FromStart[from] && f.Packets[from] <= maxHandshake && s.Flags&FlagSYN == 0 {
+				// The answer to a SYN-ACK that was not captured names its ISN.
+				h.known, h.base = true, s.Ack
+			}
+			return
+		}
+		if !slices.ContainsFunc(h.start, func(p piece) bool { return int32(s.Ack-p.seq-uint32(p.n)) >= 0 }) {
+			return
+		}
+		a.fixStart(f, d)
+	}
+	if !h.known {
+		return
+	}
+	if off := h.offset(s.Ack); off > f.Acked[d] && off-h.next <= window {
+		f.Acked[d], h.acked = off, off
+		if !h.ended && f.Packets[d] > 0 {
+			a.stall(f, d, time)
+			a.settleFIN(f, d, time, packet)
+		}
+	}
+}
+
+// fin notes where a direction ends.
+func (a *Assembler) fin(f *flow, d Direction, seq uint32, time, packet int64) {
+	h := &f.half[d]
+	if h.ended || h.fin >= 0 {
+		return
+	}
+	if !h.known && len(h.start) == 0 {
+		h.known, h.base = true, seq
+	}
+	a.fixStart(f, d)
+	off := h.offset(seq)
+	if off < h.next || off-h.next > window {
+		return
+	}
+	h.fin = off
+	for len(h.held) > 0 { // nothing comes after the end
+		last := &h.held[len(h.held)-1]
+		if last.end() <= off {
+			break
+		}
+		h.bytes -= last.cost()
+		a.held -= last.cost()
+		if last.off >= off {
+			h.held = h.held[:len(h.held)-1]
+			continue
+		}
+		*last = last.to(off)
+		h.bytes += last.cost()
+		a.held += last.cost()
+	}
+	a.stall(f, d, time)
+	a.settleFIN(f, d, time, packet)
+}
+
+// settleFIN ends a direction once all bytes up to its FIN were handed on.
+func (a *Assembler) settleFIN(f *flow, d Direction, time, packet int64) {
+	h := &f.half[d]
+	if !h.ended && h.fin >= 0 && h.next >= h.fin {
+		a.end(f, d, EndFIN, time, packet)
+	}
+}
+
+func (a *Assembler) end(f *flow, d Direction, why End, time, packet int64) {
+	h := &f.half[d]
+	h.ended = true
+	a.held -= h.bytes
+	h.held, h.start, h.bytes, h.stalled = nil, nil, 0, false
+	a.h.End(&f.Conn, d, why, time, packet)
+	if f.over() {
+		f.Data = nil
+	}
+}
+
+// endBoth ends what is still open of a connection; holes become gaps.
+func (a *Assembler) endBoth(f *flow, why End, time, packet int64) {
+	for d := range Direction(2) {
+		h := &f.half[d]
+		if h.ended {
+			continue
+		}
+		a.fixStart(f, d)
+		for h.hole() > 0 && (f.Packets[d] > 0 || len(h.held) > 0) {
+			a.release(f, d, time, packet)
+		}
+		if h.ended {
+			continue
+		}
+		a.end(f, d, why, time, packet)
+	}
+}
+
+// Advance runs the timers up to a moment of capture time (ns).
+func (a *Assembler) Advance(now int64) {
+	if now <= a.now {
+		return
+	}
+	a.now = now
+	for len(a.due) > 0 && a.due[0].at <= now {
+		t := heap.Pop(&a.due).(timer)
+		if t.f.due != t.at {
+			continue
+		}
+		t.f.due = 0
+		for d := range Direction(2) {
+			a.tick(t.f, d)
+		}
+		a.arm(t.f)
+	}
+}
+
+// tick gives up what was waited for long enough.
+func (a *Assembler) tick(f *flow, d Direction) {
+	h := &f.half[d]
+	if at := h.startDue(); at > 0 && at <= a.now {
+		a.fixStart(f, d)
+	}
+	for at := h.holeDue(); at > 0 && at <= a.now; at = h.holeDue() {
+		a.release(f, d, a.now, h.packet)
+		a.settleFIN(f, d, a.now, h.packet)
+	}
+}
+
+// arm makes sure that a timer stands for the earliest thing that a connection waits for. A
+// later one that stands already is left to be found stale.
+func (a *Assembler) arm(f *flow) {
+	at := int64(0)
+	for i := range f.half {
+		h := &f.half[i]
+		if len(h.start) == 0 && !h.stalled {
+			continue
+		}
+		for _, t := range [2]int64{h.startDue(), h.holeDue()} {
+			if t > 0 && (at == 0 || t < at) {
+				at = t
+			}
+		}
+	}
+	if at == 0 || f.due != 0 && f.due <= at {
+		return
+	}
+	f.due = at
+	heap.Push(&a.due, timer{at: at, f: f})
+}
+
+// Close ends every connection, in the order of their numbers: the capture is over.
+func (a *Assembler) Close() {
+	for _, f := range a.table.sorted() {
+		a.endBoth(f, EndFile, a.now, 0)
+	}
+	a.table = table{}
+}
