@@ -143,11 +143,12 @@ func (r *run) Chunk(c *reassembly.Conn, d reassembly.Direction, ch reassembly.Ch
 	if c.FromStart[d] {
 		dc.FromStart(int(d))
 	}
+	p := dissect.Part{Offset: ch.Offset, Time: ch.Time, Packet: ch.Packet, Push: ch.Push, More: ch.More}
 	if ch.Gap > 0 {
-		r.d.Gap(dc, int(d), ch.Offset, ch.Gap, ch.Time, ch.Packet, ch.Push)
+		r.d.Gap(dc, int(d), ch.Gap, p)
 		return
 	}
-	r.d.Bytes(dc, int(d), ch.Offset, ch.Bytes, ch.Time, ch.Packet, ch.Push)
+	r.d.Bytes(dc, int(d), ch.Bytes, p)
 }
 
 // Stall implements reassembly.Handler.

@@ -301,9 +301,13 @@ func (h *half) writeBounds(list []candidate, n int, r reply) []candidate {
 		return list
 	}
 	v := list[0]
-	for _, c := range list[:n] {
+	for i := range list[:n] {
+		c := &list[i]
 		if c.tail {
-			v = c
+			v = *c
+		}
+		if h.endsWrite(c) {
+			return list
 		}
 	}
 	h.bounds(v, r, func(end int64) {
@@ -314,6 +318,40 @@ func (h *half) writeBounds(list []candidate, n int, r reply) []candidate {
 		}
 	})
 	return list
+}
+
+// endsWrite reports whether a vendor's reading ends where a write does and is not open to a tail, or
+// has nothing but short writes behind it up to a strong match: then its length is not wrong.
+func (h *half) endsWrite(c *candidate) bool {
+	if c.end < 0 || c.end >= h.seen() || !h.writeEnd(c.end) {
+		return false
+	}
+	if _, gap := h.gapIn(h.pos, c.end+1); gap {
+		return false
+	}
+	return !c.open && !c.tail && c.layout.Shape().LengthWidth > 0 || h.shortsLead(c.end, c.token)
+}
+
+// shortsLead reports whether writes of 1 to 8 bytes lead from x to a strong match.
+func (h *half) shortsLead(x int64, vouched []byte) bool {
+	start := x
+	for i := h.holding(x); i < len(h.segs); i++ {
+		s := &h.segs[i]
+		if s.gap || s.end-start > maxStray {
+			return false
+		}
+		if !s.push {
+			continue
+		}
+		if s.end >= h.seen() {
+			return false
+		}
+		if h.strong(s.end, vouched) == yes {
+			return true
+		}
+		start = s.end
+	}
+	return false
 }
 
 // verdict is what choose says.

@@ -331,6 +331,9 @@ func (h *half) fits(c *candidate) (have, may grade) {
 		}
 		return none, fit
 	}
+	if h.shortsLead(c.end, c.token) {
+		return fit, fit
+	}
 	return none, none
 }
 

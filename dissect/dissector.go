@@ -82,49 +82,67 @@ func (c *Conn) FromStart(dir int) {
 	}
 }
 
-// Bytes adds bytes at a stream offset. They are copied.
-func (d *Dissector) Bytes(c *Conn, dir int, off int64, b []byte, time, packet int64, push bool) {
-	d.Advance(time)
+// Part says where a run of bytes or a gap comes from.
+type Part struct {
+	// Offset in the direction's stream.
+	Offset int64
+	// Time (ns) and Packet are of the capture packet that carried it or made it known.
+	Time, Packet int64
+	// Push tells that a write of the sender ends with it.
+	Push bool
+	// More tells that the next part of the direction, or Stall, is to be told at once: nothing
+	// is to be concluded before.
+	More bool
+}
+
+// Bytes adds bytes to a direction. They are copied.
+func (d *Dissector) Bytes(c *Conn, dir int, b []byte, p Part) {
+	d.Advance(p.Time)
 	h := &c.half[dir]
 	if c.standing == rejected || h.ended != running {
 		return
 	}
-	c.last = max(c.last, time)
-	h.add(off, b, segment{start: off, end: off + int64(len(b)), time: time, packet: packet, push: push})
+	c.last = max(c.last, p.Time)
+	h.add(p.Offset, b, segment{start: p.Offset, end: p.Offset + int64(len(b)), time: p.Time, packet: p.Packet, push: p.Push})
+	if p.More {
+		return
+	}
 	c.look(dir)
 	c.weigh()
 }
 
-// Gap tells that n bytes at a stream offset were never captured; push, that a write is known
-// to end with them.
-func (d *Dissector) Gap(c *Conn, dir int, off, n, time, packet int64, push bool) {
-	d.Advance(time)
+// Gap tells that n bytes of a direction were never captured.
+func (d *Dissector) Gap(c *Conn, dir int, n int64, p Part) {
+	d.Advance(p.Time)
 	h := &c.half[dir]
 	if c.standing == rejected || h.ended != running {
 		return
 	}
-	c.last = max(c.last, time)
+	c.last = max(c.last, p.Time)
 	c.missing += n
-	c.noteGap(h, off, n, time, packet)
-	h.stalled = false // the hole is a gap now; the next one will be told
+	off := p.Offset
+	c.noteGap(h, off, n, p.Time, p.Packet)
 	if n <= maxWait {
-		h.addGap(off, n, time, packet, push)
-		c.look(dir)
+		h.addGap(off, n, p)
+		if !p.More {
+			c.look(dir)
+		}
 		return
 	}
 	// No packet reaches over such a gap: what is before it is settled, then it is jumped over.
-	h.addGap(off, 1, time, packet, false)
+	h.addGap(off, 1, p)
 	c.look(dir)
 	h.closeAt(off)
 	h.pos, h.buf, h.segs, h.adrift = off+n, h.buf[:0], h.segs[:0], quietly
 	h.scanned = h.pos
 }
 
-// Stall tells that a direction has, or no longer has, bytes behind a hole that may still fill.
+// Stall tells whether a direction has bytes behind a hole that may still fill.
 func (d *Dissector) Stall(c *Conn, dir int, on bool) {
 	c.half[dir].stalled = on
-	if !on && c.standing != rejected {
+	if c.standing != rejected {
 		c.look(dir)
+		c.weigh()
 	}
 }
 

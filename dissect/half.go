@@ -87,12 +87,12 @@ func (h *half) add(off int64, b []byte, s segment) {
 }
 
 // addGap appends n bytes that were never captured.
-func (h *half) addGap(off, n int64, time, packet int64, push bool) {
-	h.gaps, h.gapTime = true, max(h.gapTime, time)
+func (h *half) addGap(off, n int64, p Part) {
+	h.gaps, h.gapTime = true, max(h.gapTime, p.Time)
 	h.grow(int(n))
 	h.buf = h.buf[:len(h.buf)+int(n)]
 	clear(h.buf[len(h.buf)-int(n):])
-	h.segs = append(h.segs, segment{start: off, end: off + n, time: time, packet: packet, push: push, gap: true})
+	h.segs = append(h.segs, segment{start: off, end: off + n, time: p.Time, packet: p.Packet, push: p.Push, gap: true})
 }
 
 // grow makes room for n more bytes, sliding what is unsettled to the front first.

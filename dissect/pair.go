@@ -166,7 +166,7 @@ func (h *half) pairPast(s *settled, id sid) (after []func()) {
 		switch {
 		case past.state == Unanswered && s.Time < past.late:
 			// It was settled too late for a connection that had ended: nobody's fault.
-		case past.state != Unanswered && p.gaps && p.gapTime >= past.late-c.d.timeout:
+		case past.state != Unanswered && (p.stalled || p.gaps && p.gapTime >= past.late-c.d.timeout):
 			// The request may have been sent again among what was not captured.
 		case past.state == Unanswered:
 			s.blameFor(protocol.LateResponse, "the answer to %s %s came after it had counted as unanswered", protocol.Name(past.letter), quote(s.SessionID))

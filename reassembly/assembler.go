@@ -227,12 +227,16 @@ func (a *Assembler) place(f *flow, d Direction, p piece) {
 		return
 	}
 	if len(h.held) == 0 && p.off == h.next {
-		a.deliver(f, d, &p)
+		a.deliver(f, d, &p, false)
 		a.stall(f, d, p.time)
 		return
 	}
 	a.hold(f, d, p)
-	a.drain(f, d, p.time)
+	if h.held[0].off > h.next {
+		a.stall(f, d, p.time)
+	} else {
+		a.drain(f, d, p.time)
+	}
 	for len(h.held) > 0 && (h.bytes > a.opts.MaxHeld || a.held > a.opts.MaxHeldTotal) {
 		a.stats.Forced++
 		a.release(f, d, p.time, p.packet)
@@ -253,21 +257,22 @@ func (a *Assembler) hold(f *flow, d Direction, p piece) {
 }
 
 // deliver hands on a piece that starts at the next offset.
-func (a *Assembler) deliver(f *flow, d Direction, p *piece) {
+func (a *Assembler) deliver(f *flow, d Direction, p *piece, more bool) {
 	h := &f.half[d]
 	n := int64(len(p.b))
+	cut := n < p.n // by the snap length
 	if n > 0 {
 		h.next += n
-		a.h.Chunk(&f.Conn, d, Chunk{Offset: p.off, Bytes: p.b, Time: p.time, Packet: p.packet, Push: p.push && n == p.n})
+		a.h.Chunk(&f.Conn, d, Chunk{Offset: p.off, Bytes: p.b, Time: p.time, Packet: p.packet, Push: p.push && !cut, More: more || cut})
 	}
-	if n < p.n { // cut by the snap length
+	if cut {
 		h.next += p.n - n
-		a.h.Chunk(&f.Conn, d, Chunk{Offset: p.off + n, Gap: p.n - n, Time: p.time, Packet: p.packet, Push: p.push})
-		h.stalled = false
+		a.h.Chunk(&f.Conn, d, Chunk{Offset: p.off + n, Gap: p.n - n, Time: p.time, Packet: p.packet, Push: p.push, More: more})
 	}
 }
 
-// drain hands on what a filled hole held back.
+// drain hands on what a hole held back that is now filled or given up, all of it before the handler
+// looks at it.
 func (a *Assembler) drain(f *flow, d Direction, time int64) {
 	h := &f.half[d]
 	for len(h.held) > 0 && h.held[0].off <= h.next {
@@ -276,12 +281,14 @@ func (a *Assembler) drain(f *flow, d Direction, time int64) {
 		h.held = h.held[1:]
 		h.bytes -= p.cost()
 		a.held -= p.cost()
-		a.deliver(f, d, &p)
+		a.deliver(f, d, &p, true)
 	}
 	if len(h.held) == 0 {
 		h.held = nil
 	}
-	a.stall(f, d, time)
+	h.stalled = h.hole() > 0
+	h.since = time
+	a.h.Stall(&f.Conn, d, h.stalled)
 }
 
 // stall tells the handler when a hole appears or is gone.
@@ -310,8 +317,7 @@ func (a *Assembler) release(f *flow, d Direction, time, packet int64) {
 	}
 	off := h.next
 	h.next += n
-	h.stalled = false
-	a.h.Chunk(&f.Conn, d, Chunk{Offset: off, Gap: n, Time: time, Packet: packet})
+	a.h.Chunk(&f.Conn, d, Chunk{Offset: off, Gap: n, Time: time, Packet: packet, More: true})
 	a.drain(f, d, time)
 }
 

@@ -45,6 +45,9 @@ type Chunk struct {
 	// Push tells that the segment that ended with this chunk's last byte, captured or not,
 	// had PSH or FIN: likely the end of one send by the application.
 	Push bool
+	// More tells that what follows in this direction is at hand already: another chunk, or Stall,
+	// comes at once.
+	More bool
 }
 
 // End says why a direction carries no more bytes.
@@ -67,7 +70,7 @@ type Handler interface {
 	// Chunk hands on bytes or a gap.
 	Chunk(c *Conn, d Direction, ch Chunk)
 	// Stall tells that direction d has (or no longer has) a hole that a retransmission
-	// may still fill, and what is behind it waits. A gap ends it, too.
+	// may still fill, and what is behind it waits.
 	Stall(c *Conn, d Direction, on bool)
 	// End is called once for each direction, after its last chunk.
 	End(c *Conn, d Direction, why End, time, packet int64)
