@@ -413,7 +413,7 @@ func (h *half) fallback(list []candidate) (candidate, verdict) {
 	best, score := -1, -1
 	for i := range list {
 		c := &list[i]
-		if c.kind != vendor || c.end < 0 || c.end > h.seen() {
+		if c.kind != vendor || c.end < 0 || c.end > h.seen() || h.gaps && c.layout.Letter == 'R' && !h.plausible(h.buf) {
 			continue
 		}
 		if s := h.score(c); s > score {

@@ -421,10 +421,10 @@ func (h *half) inner(c *candidate) bool {
 }
 
 // damaged reports whether a gap may explain what a deviant reading would accuse the sender of. A gap
-// right behind explains nothing where the peer answered what was before it.
+// right behind a write explains nothing where the peer answered what was before it.
 func (h *half) damaged(c *candidate, r reply) bool {
 	end := c.end + 1
-	if r.there && r.seen == c.end {
+	if r.there && r.seen == c.end && h.writeEnd(c.end) {
 		end = c.end
 	}
 	_, gap := h.gapIn(h.pos, min(end, h.seen()))

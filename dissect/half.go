@@ -41,7 +41,7 @@ type half struct {
 	drained   bool // it finished, and all of it is settled
 	silent    bool // no bytes for the response timeout
 	lastTime  int64
-	shaky     bool  // the packet before the boundary was incomplete, its end only likely
+	shaky     bool  // a gap makes the end of the packet before the boundary only likely
 	midWrite  bool  // the boundary stands inside a write
 	adrift    drift // out of step
 	scanned   int64 // no packet starts before this offset, while the epoch holds

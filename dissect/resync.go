@@ -130,8 +130,30 @@ func (h *half) startsAt(x int64) answer {
 		if len(b) < protocol.HeaderSize || h.plausible(b) {
 			return h.later()
 		}
+	case leadsNowhere:
+		if h.plausible(b) && h.nearlyWrite(x) {
+			return yes
+		}
 	}
 	return match
+}
+
+// nearlyWrite reports whether a packet at x with a length of its own ends a few stray bytes before the
+// end of a write.
+func (h *half) nearlyWrite(x int64) bool {
+	var buf [8]candidate
+	for _, c := range h.vendorEnds(buf[:0], x, h.requestLetter(h.at(x))) {
+		if c.end < 0 || c.layout.Shape().LengthWidth == 0 {
+			continue
+		}
+		for k := int64(0); k <= maxStray && c.end+k <= h.seen(); k++ {
+			if h.writeEnd(c.end + k) {
+				_, gap := h.gapIn(x, c.end+k)
+				return !gap
+			}
+		}
+	}
+	return false
 }
 
 // plausible reports whether the session ID of what may be a packet is text, and its token, if it

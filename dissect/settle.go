@@ -46,7 +46,8 @@ func (h *half) accept(c candidate, g grade) {
 	if c.extra > 0 {
 		h.reportPiece(piece{start: end, end: c.end, stray: true})
 	}
-	h.shaky = s.Missing > 0 && g != strong
+	_, gap := h.gapIn(c.end, h.seen())
+	h.shaky = g != strong && s.Missing > 0 || g <= weak && gap
 	h.advance(c.end)
 }
 
