@@ -197,9 +197,15 @@ func (h *half) strongLogin(x int64, b []byte) answer {
 		return no
 	}
 	if len(b) < sh.Fixed {
+		if h.writesWithin(x, h.seen()) {
+			return no
+		}
 		return h.later()
 	}
 	end := x + int64(sh.Fixed) + int64(b[sh.LengthAt])
+	if h.writesWithin(x, end) {
+		return no
+	}
 	if end > h.seen() {
 		return h.later()
 	}
@@ -212,6 +218,16 @@ func (h *half) strongLogin(x int64, b []byte) answer {
 		return notYet
 	}
 	return no
+}
+
+// writesWithin reports whether a write ends between x and end.
+func (h *half) writesWithin(x, end int64) bool {
+	for i := h.holding(x); i < len(h.segs) && h.segs[i].end < end; i++ {
+		if h.segs[i].push {
+			return true
+		}
+	}
+	return false
 }
 
 // cleanText reports whether the text fields of a packet are clean, as far as they are there.
