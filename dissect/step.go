@@ -4,8 +4,8 @@ import "github.com/nubishark/nubishark/protocol"
 
 // step settles one thing at the boundary and reports whether it did.
 func (h *half) step() bool {
-	if len(h.buf) == 0 {
-		return false
+	if len(h.buf) == 0 || h.peer.stalled && len(h.buf) < maxWait {
+		return false // what the peer said may be behind its hole
 	}
 	if g, ok := h.gapAt(h.pos); ok {
 		h.flushJunk(h.pos)
@@ -73,7 +73,7 @@ func (h *half) holds() bool {
 	if p.requests.letterOf(id) != 0 || p.doubtful[id] != nil {
 		return false
 	}
-	if _, ok := p.doubtful[id]; ok || h.c.forced > 1 || h.c.oneSided(p.dir) {
+	if _, ok := p.doubtful[id]; ok || h.c.forced > 1 {
 		return false
 	}
 	if p.ended != running {

@@ -327,8 +327,9 @@ func (a *Assembler) acknowledge(f *flow, from Direction, s *Segment, time, packe
 	h := &f.half[d]
 	if !h.known && !h.ended {
 		if len(h.start) == 0 {
-			if f.FromStart[from] && f.Packets[from] <= maxHandshake && s.Flags&FlagSYN == 0 {
-				// The answer to a SYN-ACK that was not captured names its ISN.
+			// A SYN-ACK names the ISN of the SYN that it answers, and the opener's first
+			// acknowledgement that of the SYN-ACK.
+			if s.Flags&FlagSYN != 0 || from == 0 && f.FromStart[0] && f.Packets[0] <= maxHandshake {
 				h.known, h.base = true, s.Ack
 			}
 			return

@@ -8,7 +8,7 @@ import (
 // What is waited for, in ns of capture time.
 const (
 	startHold = int64(200e6) // for segments before the first one of a direction whose start was not captured
-	grace     = int64(200e6) // for bytes that the receiver has acknowledged: only the capture may still bring them
+	grace     = int64(1e9)   // for bytes that the receiver has acknowledged: only a capture out of order brings them
 	finHold   = int64(1e9)   // for bytes before a FIN
 	idleHole  = int64(5e9)   // for bytes that were not acknowledged: a retransmission may bring them
 )
