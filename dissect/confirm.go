@@ -63,22 +63,22 @@ const maxLook = 4096
 
 // asks reports whether a request with this session ID, or the start of one, seems to stand in the bytes
 // that are not settled.
-func (h *half) asks(id []byte) bool { return h.requestWith(id, 1) }
+func (h *half) asks(id []byte) bool { return h.requestWith(id, 1) >= 0 }
 
-// requestWith reports whether a request's letter stands a distance before some bytes.
-func (h *half) requestWith(what []byte, distance int) bool {
+// requestWith returns the offset of a request's letter that stands a distance before some bytes, or -1.
+func (h *half) requestWith(what []byte, distance int) int64 {
 	b := h.buf[:min(len(h.buf), maxLook)]
 	for from := distance; from < len(b); {
 		i := bytes.Index(b[from:], what)
 		if i < 0 {
-			return false
+			return -1
 		}
 		if protocol.IsRequest(b[from+i-distance]) {
-			return true
+			return h.pos + int64(from+i-distance)
 		}
 		from += i + 1
 	}
-	return false
+	return -1
 }
 
 // mayAnswer reports whether a response to the request seems to stand in the bytes that are not settled.
@@ -307,12 +307,14 @@ func (h *half) judge(c *candidate, r reply) (have, may grade) {
 	return have, max(have, may)
 }
 
-// usedByPeer reports whether the peer already uses the token that this response hands out.
+// usedByPeer reports whether the peer used the token that this response hands out when nothing
+// behind the response had been seen.
 func (h *half) usedByPeer(c *candidate) bool {
 	if c.token == nil || h.buf[0] != 'R' || c.tail {
 		return false
 	}
-	return h.peer.requestWith(c.token, protocol.TokenAt)
+	x := h.peer.requestWith(c.token, protocol.TokenAt)
+	return x >= 0 && h.seenBefore(h.peer.segs[h.peer.holding(x)].packet) == c.end
 }
 
 // fits asks for a write end with legal packets behind it (vendor's ends only).

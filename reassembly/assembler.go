@@ -116,7 +116,9 @@ func (a *Assembler) open(s *Segment, time int64) (*flow, Direction) {
 	}
 	f.Opener = s.Flags&FlagSYN != 0 && !s.Broken
 	f.First, f.Last = time, time
-	f.half[0].fin, f.half[1].fin = -1, -1
+	for i := range f.half {
+		f.half[i].fin, f.half[i].rst = -1, -1
+	}
 	if old := a.table.add(f, s, d, a.opts.MaxConns); old != nil {
 		if !old.over() {
 			a.stats.Evicted++
@@ -141,10 +143,7 @@ func (a *Assembler) take(f *flow, d Direction, s *Segment, time, packet int64) {
 		a.acknowledge(f, d, s, time, packet)
 	}
 	if s.Flags&FlagRST != 0 {
-		// One from before what was sent already is late, or made up (RFC 5961).
-		if !h.known || h.ended || int32(s.Seq-h.seq(h.next)) >= 0 {
-			a.endBoth(f, EndRST, time, packet)
-		}
+		a.reset(f, d, s, time, packet)
 		return
 	}
 	if s.Length > 0 {
@@ -385,9 +384,33 @@ func (a *Assembler) fin(f *flow, d Direction, seq uint32, time, packet int64) {
 	a.settleFIN(f, d, time, packet)
 }
 
-// settleFIN ends a direction once all bytes up to its FIN were handed on.
+// reset ends a connection, once the bytes before the RST are there. One from before what was sent
+// already is late, or made up (RFC 5961).
+func (a *Assembler) reset(f *flow, d Direction, s *Segment, time, packet int64) {
+	h := &f.half[d]
+	if !h.known || h.ended {
+		a.endBoth(f, EndRST, time, packet)
+		return
+	}
+	switch off := h.offset(s.Seq); {
+	case off < h.next:
+	case off > h.next && off-h.next <= maxBeforeRST:
+		if h.rst < 0 || off < h.rst {
+			h.rst = off
+		}
+		a.stall(f, d, time)
+	default:
+		a.endBoth(f, EndRST, time, packet)
+	}
+}
+
+// settleFIN ends a direction once all bytes up to its FIN or RST were handed on.
 func (a *Assembler) settleFIN(f *flow, d Direction, time, packet int64) {
 	h := &f.half[d]
+	if !h.ended && h.rst >= 0 && h.next >= h.rst {
+		a.endBoth(f, EndRST, time, packet)
+		return
+	}
 	if !h.ended && h.fin >= 0 && h.next >= h.fin {
 		a.end(f, d, EndFIN, time, packet)
 	}

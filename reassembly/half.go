@@ -9,7 +9,7 @@ import (
 const (
 	startHold = int64(200e6) // for segments before the first one of a direction whose start was not captured
 	grace     = int64(1e9)   // for bytes that the receiver has acknowledged: only a capture out of order brings them
-	finHold   = int64(1e9)   // for bytes before a FIN
+	finHold   = int64(1e9)   // for bytes before a FIN or RST
 	idleHole  = int64(5e9)   // for bytes that were not acknowledged: a retransmission may bring them
 )
 
@@ -18,6 +18,8 @@ const (
 	startSegments = 8
 	// window bounds how far ahead of what was captured a segment or an acknowledgement may be.
 	window = int64(16 << 20)
+	// maxBeforeRST bounds how far ahead of what was captured an RST is believed to stand.
+	maxBeforeRST = 64 << 10
 	// strangers is how many segments elsewhere in the sequence space prove that the connection
 	// went on there.
 	strangers = 4
@@ -42,6 +44,7 @@ type half struct {
 	since   int64   // when the hole appeared
 	acked   int64
 	fin     int64   // offset of the FIN, -1 if none was seen
+	rst     int64   // offset of an RST that waits for the bytes before it, or -1
 	start   []piece // of a direction whose base is not fixed yet
 	packet  int64   // the latest one
 	strange struct {
@@ -163,6 +166,8 @@ func (h *half) hole() int64 {
 		return h.held[0].off - h.next
 	case h.fin >= 0:
 		return max(0, h.fin-h.next)
+	case h.rst > h.next:
+		return h.rst - h.next
 	case h.acked-h.next > 1:
 		return h.acked - h.next
 	}
@@ -177,7 +182,7 @@ func (h *half) holeDue() int64 {
 		return 0
 	case h.acked >= h.next+n:
 		return h.since + grace
-	case h.fin >= 0:
+	case h.fin >= 0, h.rst >= 0:
 		return h.since + finHold
 	}
 	return h.since + idleHole
