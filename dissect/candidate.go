@@ -310,7 +310,11 @@ func (h *half) writeBounds(list []candidate, n int, r reply) []candidate {
 			return list
 		}
 	}
+	sh := v.layout.Shape()
 	h.bounds(v, r, func(end int64) {
+		if sh.LengthWidth == 0 && sh.TailLengthWidth == 0 && end > h.pos+int64(sh.Fixed) {
+			return // no length that could be wrong
+		}
 		if end > h.pos+maxStray {
 			c := v
 			c.kind, c.end = writeBound, end
@@ -332,7 +336,7 @@ func (h *half) endsWrite(c *candidate) bool {
 	return !c.open && !c.tail && c.layout.Shape().LengthWidth > 0 || h.shortsLead(c.end, c.token)
 }
 
-// shortsLead reports whether writes of 1 to 8 bytes lead from x to a strong match.
+// shortsLead reports whether writes of 1 to 8 bytes lead from x to a strong match or the direction's end.
 func (h *half) shortsLead(x int64, vouched []byte) bool {
 	start := x
 	for i := h.holding(x); i < len(h.segs); i++ {
@@ -344,7 +348,7 @@ func (h *half) shortsLead(x int64, vouched []byte) bool {
 			continue
 		}
 		if s.end >= h.seen() {
-			return false
+			return h.over()
 		}
 		if h.strong(s.end, vouched) == yes {
 			return true

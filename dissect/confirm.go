@@ -179,10 +179,19 @@ func (h *half) strongToken(b []byte, vouched []byte) answer {
 		return h.later()
 	}
 	t := token(b[protocol.TokenAt:])
-	if string(vouched) == string(t[:]) || h.c.knows(t) {
+	if string(vouched) == string(t[:]) || h.c.knows(t) || h.peer.hands(t) {
 		return yes
 	}
 	return no
+}
+
+// hands reports whether the login answer that stands at the boundary issues the token.
+func (h *half) hands(t token) bool {
+	const end = protocol.StatusAt + 1 + protocol.TokenSize
+	if _, ok := h.heldResponse(); !ok || len(h.buf) < end || h.buf[protocol.StatusAt] != 1 {
+		return false
+	}
+	return token(h.buf[protocol.StatusAt+1:]) == t && isWord(t[:])
 }
 
 // strongLogin asks for a write of its own with clean text and an identifier that ends where

@@ -66,7 +66,7 @@ func (h *half) incomplete(l *protocol.Layout, end int64) bool {
 	case sh.TailLengthWidth > 0 && n >= int64(sh.Fixed+sh.TailLengthWidth):
 		declared = int64(sh.Fixed+sh.TailFixed) + int64(h.number(h.buf[sh.Fixed:], sh.TailLengthWidth, false))
 	}
-	return declared < 0 || declared > n && h.over() && end == h.seen() || sh.LengthWidth > 0 && l.Letter != 'D'
+	return declared < 0 || declared > n && h.over() && end == h.seen() || sh.LengthWidth > 0 && l.Letter != 'D' && declared > n
 }
 
 // frame starts the record of the packet [pos, end).
