@@ -106,8 +106,8 @@ func (r *run) packet(p *capture.Packet) bool {
 	if len(p.Data) < p.WireLen {
 		r.res.Cut++
 	}
-	r.a.Packet(p)
 	r.d.Advance(p.Time)
+	r.a.Packet(p)
 	return r.opts.MaxPackets == 0 || r.res.Packets < r.opts.MaxPackets
 }
 
