@@ -90,3 +90,6 @@ func (c *Conn) Rejected() bool { return c.standing == rejected }
 
 // Finished reports whether both directions have ended.
 func (c *Conn) Finished() bool { return c.finished }
+
+// Device returns the device key as far as it is known, "" before.
+func (c *Conn) Device() string { return c.device }

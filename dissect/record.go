@@ -152,6 +152,8 @@ type Violation struct {
 	Length int64
 	Bytes  []byte
 	Secret [][2]int
+	// Code is the error code that a failure response carries, 0 if none.
+	Code uint16
 	// Message says what is wrong here, Hint what to do.
 	Message, Hint string
 

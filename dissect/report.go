@@ -121,8 +121,9 @@ func (h *half) about(f *Frame, r *protocol.Rule, message string) *Violation {
 	v := &Violation{Rule: r, Conn: h.c, dir: f.dir, about: f, Packets: f.Packets, Time: f.Time, Offset: f.Offset, Length: int64(f.Length), Message: message, Hint: r.Hint}
 	v.Bytes, v.Secret = excerpt(f)
 	if code, ok := f.ErrorCode(); ok && r.Blame == protocol.ByCode {
+		v.Code = code
 		if e, listed := protocol.LookupError(code); listed {
-			v.Blame = e.Blame
+			v.Blame, v.Hint = e.Blame, e.Hint
 		}
 	}
 	return v

@@ -26,6 +26,11 @@ const (
 	Capture                // nobody: the capture does not hold it
 )
 
+// String returns the party's name for people.
+func (b Blame) String() string {
+	return [...]string{"sender", "requester", "responder", "by code", "capture"}[b]
+}
+
 // Rule is one row of the catalogue of violations.
 type Rule struct {
 	// ID is public: records, filters and documentation use the same word.

@@ -1,0 +1,114 @@
+package export
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/nubishark/nubishark/dissect"
+	"github.com/nubishark/nubishark/protocol"
+)
+
+const hexDigits = "0123456789abcdef"
+
+// Escape shows bytes from the wire as UTF-8; a byte of what is not printable stands as \xNN, a
+// backslash as \\. Controls of terminals and of text direction are not printable.
+func Escape(b []byte) string { return string(AppendEscaped(nil, b)) }
+
+// AppendEscaped appends what Escape returns.
+func AppendEscaped(out, b []byte) []byte {
+	for i := 0; i < len(b); {
+		c := b[i]
+		if c < utf8.RuneSelf {
+			switch {
+			case c == '\\':
+				out = append(out, '\\', '\\')
+			case c < ' ' || c == 0x7f:
+				out = append(out, '\\', 'x', hexDigits[c>>4], hexDigits[c&15])
+			default:
+				out = append(out, c)
+			}
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRune(b[i:])
+		if r == utf8.RuneError && size == 1 || !unicode.IsPrint(r) {
+			for _, c := range b[i : i+size] {
+				out = append(out, '\\', 'x', hexDigits[c>>4], hexDigits[c&15])
+			}
+		} else {
+			out = append(out, b[i:i+size]...)
+		}
+		i += size
+	}
+	return out
+}
+
+// isText reports whether a payload is worth showing as text.
+func isText(b []byte) bool {
+	if len(b) == 0 || !utf8.Valid(b) {
+		return false
+	}
+	for _, r := range string(b) {
+		if !unicode.IsPrint(r) && r != '\n' && r != '\r' && r != '\t' {
+			return false
+		}
+	}
+	return true
+}
+
+// trim cuts the padding of a short text field.
+func trim(b []byte) []byte {
+	for len(b) > 0 && (b[len(b)-1] == 0 || b[len(b)-1] == ' ') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+// value returns the bytes of a field that count: of text, those before the padding.
+func value(v *dissect.FieldValue) []byte {
+	if v.Kind == protocol.Text {
+		return trim(v.Value)
+	}
+	return v.Value
+}
+
+// mask stands for a secret, so that equal values look equal.
+func mask(b []byte) string {
+	sum := sha256.Sum256(b)
+	return "secret:" + hex.EncodeToString(sum[:4])
+}
+
+// hexBytes shows a violation's bytes; where a secret is, two stars stand for each byte.
+func hexBytes(v *dissect.Violation, showSecrets bool) string {
+	b := []byte(hex.EncodeToString(v.Bytes))
+	if !showSecrets {
+		for _, s := range v.Secret {
+			for i := 2 * s[0]; i < 2*s[1] && i < len(b); i++ {
+				b[i] = '*'
+			}
+		}
+	}
+	return string(b)
+}
+
+// appendJSON appends a JSON string.
+func appendJSON(b []byte, s string) []byte {
+	b = append(b, '"')
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c < 0x20:
+			b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+		default:
+			b = append(b, c)
+		}
+	}
+	return append(b, '"')
+}
+
+// markdownCell makes a text safe inside a Markdown table.
+var markdownCell = strings.NewReplacer("|", `\|`, "\n", "<br>", "<", "&lt;", ">", "&gt;", "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`)

@@ -1,0 +1,370 @@
+package export
+
+import (
+	"encoding/hex"
+	"net/netip"
+	"strconv"
+
+	"github.com/nubishark/nubishark/dissect"
+	"github.com/nubishark/nubishark/protocol"
+)
+
+// jsonWriter writes one object a line, or the same objects as one array.
+type jsonWriter struct {
+	*base
+	array bool
+	open  bool
+}
+
+func (w *jsonWriter) begin(record string) {
+	b := w.line[:0]
+	if w.array {
+		if w.open {
+			b = append(b, ',', '\n')
+		} else {
+			b = append(b, '[', '\n')
+		}
+		w.open = true
+	}
+	b = append(b, `{"record":"`...)
+	b = append(b, record...)
+	w.line = append(b, '"')
+}
+
+func (w *jsonWriter) end() {
+	w.line = append(w.line, '}')
+	if !w.array {
+		w.line = append(w.line, '\n')
+	}
+	w.out.Write(w.line) //nolint:errcheck // the writer keeps its first error for Close
+	w.flush()
+}
+
+func (w *jsonWriter) name(k string) {
+	w.line = append(w.line, ',', '"')
+	w.line = append(w.line, k...)
+	w.line = append(w.line, '"', ':')
+}
+
+func (w *jsonWriter) num(k string, v int64) {
+	w.name(k)
+	w.line = strconv.AppendInt(w.line, v, 10)
+}
+
+func (w *jsonWriter) str(k, v string) {
+	w.name(k)
+	w.line = appendJSON(w.line, v)
+}
+
+// wire writes bytes from the wire.
+func (w *jsonWriter) wire(k string, b []byte) {
+	w.name(k)
+	// Where nothing is to be escaped, as mostly, the bytes are what Escape returns.
+	for _, c := range b {
+		if c < ' ' || c > '~' || c == '\\' || c == '"' {
+			w.line = appendJSON(w.line, Escape(b))
+			return
+		}
+	}
+	w.line = append(w.line, '"')
+	w.line = append(w.line, b...)
+	w.line = append(w.line, '"')
+}
+
+func (w *jsonWriter) hex(k string, b []byte) {
+	w.name(k)
+	w.line = append(w.line, '"')
+	w.line = hex.AppendEncode(w.line, b)
+	w.line = append(w.line, '"')
+}
+
+func (w *jsonWriter) time(k string, ns int64) {
+	w.name(k)
+	w.line = append(w.line, '"')
+	w.line = w.clock.append(w.line, ns)
+	w.line = append(w.line, '"')
+}
+
+func (w *jsonWriter) addr(k string, a netip.AddrPort) {
+	w.name(k)
+	w.line = append(w.line, '"')
+	w.line = a.AppendTo(w.line)
+	w.line = append(w.line, '"')
+}
+
+func (w *jsonWriter) nums(k string, list []int64) {
+	w.name(k)
+	w.line = append(w.line, '[')
+	for i, v := range list {
+		if i > 0 {
+			w.line = append(w.line, ',')
+		}
+		w.line = strconv.AppendInt(w.line, v, 10)
+	}
+	w.line = append(w.line, ']')
+}
+
+// Frame implements dissect.Sink.
+func (w *jsonWriter) Frame(f *dissect.Frame) {
+	w.tally.Frame(f)
+	if !w.shows(Packets) {
+		return
+	}
+	w.begin("frame")
+	w.num("number", f.Number)
+	w.num("stream", int64(f.Conn.Stream))
+	w.nums("packets", f.Packets)
+	w.time("time", f.Time)
+	w.str("from", f.From.String())
+	w.addr("src", f.Conn.Src(f.From))
+	w.addr("dst", f.Conn.Dst(f.From))
+	w.num("offset", f.Offset)
+	w.num("length", int64(f.Length))
+	w.str("type", string(rune(f.Letter)))
+	w.str("name", protocol.Name(f.Letter))
+	if f.RequestLetter != 0 {
+		w.str("request_type", string(rune(f.RequestLetter)))
+	}
+	w.wire("session_id", f.SessionID)
+	for i := range f.Fields {
+		w.field(&f.Fields[i])
+	}
+	if f.Missing > 0 {
+		w.num("missing_bytes", int64(f.Missing))
+	}
+	if f.Transaction != 0 {
+		w.num("transaction", f.Transaction)
+	}
+	w.name("violations")
+	w.line = append(w.line, '[')
+	for i, r := range f.Violations {
+		if i > 0 {
+			w.line = append(w.line, ',')
+		}
+		w.line = appendJSON(w.line, r.ID)
+	}
+	w.line = append(w.line, ']')
+	w.end()
+}
+
+func (w *jsonWriter) field(v *dissect.FieldValue) {
+	if !v.Complete || v.At < protocol.HeaderSize || v.Kind == protocol.Length {
+		return
+	}
+	if v.Secret && !w.o.ShowSecrets {
+		w.str(v.Name, mask(value(v)))
+		return
+	}
+	switch v.Kind {
+	case protocol.Text, protocol.ID:
+		w.wire(v.Name, value(v))
+	case protocol.Payload:
+		w.hex(v.Name, v.Value)
+		if !v.Secret && isText(v.Value) {
+			w.wire(v.Name+"_text", v.Value)
+		}
+	case protocol.StatusNum:
+		w.num(v.Name, int64(v.Value[0]))
+	case protocol.Code:
+		w.str(v.Name, "0x"+hex.EncodeToString(v.Value))
+	}
+}
+
+// Transaction implements dissect.Sink.
+func (w *jsonWriter) Transaction(t *dissect.Transaction) {
+	w.tally.Transaction(t)
+	if !w.shows(Transactions) {
+		return
+	}
+	w.begin("transaction")
+	w.num("number", t.Number)
+	w.num("stream", int64(t.Conn.Stream))
+	if t.Letter != 0 {
+		w.str("type", string(rune(t.Letter)))
+		w.str("name", protocol.Name(t.Letter))
+	}
+	w.str("from", t.From.String())
+	if t.Device != "" {
+		w.wire("device", []byte(t.Device))
+	}
+	w.wire("session_id", t.SessionID)
+	w.str("state", t.State.String())
+	if t.Request != 0 {
+		w.num("request", t.Request)
+	}
+	if t.Response != 0 {
+		w.num("response", t.Response)
+	}
+	w.time("time", startOf(t))
+	if l, ok := t.Latency(); ok {
+		w.num("latency_ns", l)
+	}
+	if t.HasError {
+		w.str("error_code", errorCode(t.ErrorCode))
+		w.str("error", meaning(t.ErrorCode))
+	}
+	w.end()
+}
+
+// startOf is the time of a transaction: the request's, or the response's where there is no request.
+func startOf(t *dissect.Transaction) int64 {
+	if t.Request != 0 {
+		return t.RequestTime
+	}
+	return t.ResponseTime
+}
+
+func errorCode(c uint16) string {
+	return "0x" + hex.EncodeToString([]byte{byte(c >> 8), byte(c)})
+}
+
+func meaning(c uint16) string {
+	e, _ := protocol.LookupError(c)
+	return e.Meaning
+}
+
+// blame names the party at fault.
+func blame(s protocol.Side) string {
+	if s == protocol.Unknown {
+		return "capture"
+	}
+	return s.String()
+}
+
+// Violation implements dissect.Sink.
+func (w *jsonWriter) Violation(v *dissect.Violation) {
+	w.tally.Violation(v)
+	if !w.shows(Violations) {
+		return
+	}
+	w.begin("violation")
+	w.num("number", v.Number)
+	w.str("id", v.Rule.ID)
+	w.str("severity", v.Rule.Severity.String())
+	w.str("blame", blame(v.Blame))
+	w.num("stream", int64(v.Conn.Stream))
+	w.str("from", v.From.String())
+	if v.Frame != 0 {
+		w.num("frame", v.Frame)
+	}
+	w.nums("packets", v.Packets)
+	w.time("time", v.Time)
+	w.num("offset", v.Offset)
+	w.num("length", v.Length)
+	w.str("bytes", hexBytes(v, w.o.ShowSecrets))
+	w.str("message", v.Message)
+	w.str("hint", v.Hint)
+	w.end()
+}
+
+// Stream implements dissect.Sink.
+func (w *jsonWriter) Stream(s *dissect.Stream) {
+	w.tally.Stream(s)
+	if !w.shows(Streams) {
+		return
+	}
+	w.begin("stream")
+	w.num("stream", int64(s.Conn.Stream))
+	w.addr("client", s.Client)
+	w.addr("server", s.Server)
+	if s.Device != "" {
+		w.wire("device", []byte(s.Device))
+	}
+	w.time("start", s.Start)
+	w.time("end", s.End)
+	w.str("state", s.State.String())
+	w.num("frames", s.Frames)
+	w.num("transactions", s.Transactions)
+	w.num("violations", s.Violations)
+	if s.Missing > 0 {
+		w.num("missing_bytes", s.Missing)
+	}
+	w.end()
+}
+
+// Close implements Writer.
+func (w *jsonWriter) Close(t Totals) error {
+	if w.shows(Summary) {
+		w.summary(&t)
+	}
+	if w.array {
+		if !w.open {
+			w.out.WriteByte('[') //nolint:errcheck // the writer keeps its first error for Flush
+		}
+		w.out.WriteString("\n]\n") //nolint:errcheck // the writer keeps its first error for Flush
+	}
+	return w.out.Flush()
+}
+
+// object writes a nested object.
+func (w *jsonWriter) object(k string, f func()) {
+	w.name(k)
+	w.line = append(w.line, '{')
+	at := len(w.line)
+	f()
+	if len(w.line) > at { // the first name's comma
+		w.line = append(w.line[:at], w.line[at+1:]...)
+	}
+	w.line = append(w.line, '}')
+}
+
+func (w *jsonWriter) summary(t *Totals) {
+	y := w.tally
+	w.begin("summary")
+	w.num("packets", t.Packets)
+	w.num("tcp_streams", t.TCPStreams)
+	w.num("nubison_streams", t.NubisonStreams)
+	w.object("frames", func() {
+		for _, l := range []byte(protocol.Letters) {
+			if n := y.frames[l]; n > 0 {
+				w.num(string(rune(l)), n)
+			}
+		}
+	})
+	w.object("transactions", func() {
+		for s := dissect.Answered; s <= dissect.Orphan; s++ {
+			if n := y.states[s]; n > 0 {
+				w.num(s.String(), n)
+			}
+		}
+	})
+	w.object("violations", func() {
+		for _, r := range protocol.Rules {
+			if n := y.rules[r]; n > 0 {
+				w.num(r.ID, n)
+			}
+		}
+	})
+	w.object("latency", func() {
+		for _, l := range []byte(protocol.Letters) {
+			if k := y.byLetter[l]; k != nil && k.latency.count > 0 {
+				w.object(string(rune(l)), func() {
+					h := &k.latency
+					w.num("count", h.count)
+					w.num("p50_ns", h.percentile(.5))
+					w.num("p90_ns", h.percentile(.9))
+					w.num("p99_ns", h.percentile(.99))
+					w.num("max_ns", h.max)
+				})
+			}
+		}
+	})
+	w.object("capture", func() {
+		if t.Counted {
+			w.num("received", int64(t.Received))
+			w.num("dropped", int64(t.Dropped))
+		}
+		w.num("missing_bytes", y.missing)
+		w.num("cut_packets", t.Cut)
+		w.num("one_sided_streams", t.OneSided)
+		w.num("midstream_streams", t.Midstream)
+		if t.Forgotten+t.GivenUp > 0 {
+			w.num("forgotten_streams", t.Forgotten)
+			w.num("forced_gaps", t.GivenUp)
+		}
+		if t.Damage != "" {
+			w.str("damage", t.Damage)
+		}
+	})
+	w.end()
+}

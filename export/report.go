@@ -1,0 +1,331 @@
+package export
+
+import (
+	"bufio"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/nubishark/nubishark/dissect"
+	"github.com/nubishark/nubishark/protocol"
+)
+
+// The first look shows so many devices and problems; the rest is counted.
+const (
+	topDevices  = 8
+	topProblems = 8
+)
+
+// report is the first look at a capture: what was captured and how far it can be trusted, which
+// devices, what is wrong, and how fast answers came.
+type report struct {
+	*base
+	markdown bool
+}
+
+func newReport(b *base, markdown bool) *report { return &report{b, markdown} }
+
+// printf writes to the buffered output, which keeps its first error until it is flushed.
+func (r *report) printf(format string, args ...any) {
+	fmt.Fprintf(r.out, format, args...) //nolint:errcheck // kept for Flush
+}
+
+// heading writes a section's title.
+func heading(w *bufio.Writer, title string, markdown bool) {
+	if markdown {
+		fmt.Fprintf(w, "\n## %s\n\n", title) //nolint:errcheck // kept for Flush
+		return
+	}
+	fmt.Fprintf(w, "\n%s\n", title) //nolint:errcheck // kept for Flush
+}
+
+// para writes a paragraph, wrapped.
+func (r *report) para(s string) {
+	if r.markdown {
+		r.printf("%s\n", markdownCell.Replace(s))
+		return
+	}
+	r.printf("%s\n", wrap(s, r.o.Width))
+}
+
+func (r *report) write(t *Totals) error {
+	if r.markdown {
+		r.printf("# %s\n\n", markdownCell.Replace(Escape([]byte(t.Name))))
+	}
+	r.captured(t)
+	if t.NubisonStreams == 0 {
+		r.nothing(t)
+		return nil
+	}
+	r.verdict(t)
+	if err := r.devices(); err != nil {
+		return err
+	}
+	r.problems()
+	return r.latencies()
+}
+
+// captured says what was captured, and how far it can be trusted.
+func (r *report) captured(t *Totals) {
+	s := fmt.Sprintf("%s packets", thousands(t.Packets))
+	if t.Packets == 1 {
+		s = "1 packet"
+	}
+	if !r.markdown {
+		s = Escape([]byte(t.Name)) + ": " + s
+	}
+	if t.Packets > 0 {
+		s += fmt.Sprintf(" in %s, %s to %s UTC", duration(t.Last-t.First), wholeTime(t.First), endTime(t.First, t.Last))
+	}
+	if t.NubisonStreams > 0 {
+		s += fmt.Sprintf("; %s, %s of them NUBISON", count(t.TCPStreams, "TCP connection"), thousands(t.NubisonStreams))
+	}
+	r.para(s + ".")
+	if t.Packets == 0 {
+		return
+	}
+	doubts := r.doubts(t)
+	if len(doubts) == 0 {
+		if t.NubisonStreams > 0 {
+			r.para("Capture: nothing is missing.")
+		}
+		return
+	}
+	r.para("Capture: " + strings.Join(doubts, "; ") + ".")
+}
+
+// doubts lists what the capture lacks.
+func (r *report) doubts(t *Totals) (list []string) {
+	add := func(n int64, format string, args ...any) {
+		if n > 0 {
+			list = append(list, fmt.Sprintf(format, args...))
+		}
+	}
+	if t.Damage != "" {
+		list = append(list, t.Damage)
+	}
+	add(int64(t.Dropped), "%s dropped while capturing", count(int64(t.Dropped), "packet"))
+	gaps := r.tally.rules[protocol.CaptureGap]
+	add(gaps, "%s never captured, in %s", count(r.tally.missing, "byte"), count(gaps, "gap"))
+	add(t.Cut, "%s cut short by the snap length", count(t.Cut, "packet"))
+	add(t.OneSided, "of %s only one side was captured", count(t.OneSided, "connection"))
+	add(t.Midstream, "%s started before the capture did", count(t.Midstream, "connection"))
+	add(t.Forgotten, "%s forgotten because there were too many at once", count(t.Forgotten, "connection"))
+	add(t.GivenUp, "%s given up for lack of room", count(t.GivenUp, "gap"))
+	return list
+}
+
+// nothing says that there is no NUBISON traffic, and what else there is.
+func (r *report) nothing(t *Totals) {
+	s := fmt.Sprintf("no NUBISON traffic in %s", count(t.Packets, "packet"))
+	if t.TCPStreams == 0 {
+		r.para(s + ": no TCP connections.")
+		return
+	}
+	var ports []string
+	for _, p := range t.OtherPorts {
+		for range min(p.Count, 3) {
+			ports = append(ports, strconv.Itoa(int(p.Port)))
+		}
+		if p.Count > 3 {
+			ports[len(ports)-1] += fmt.Sprintf(" (%d in all)", p.Count)
+		}
+	}
+	s += ": " + count(t.TCPStreams, "TCP connection")
+	if len(ports) > 0 {
+		word := "ports"
+		if len(ports) == 1 {
+			word = "port"
+		}
+		s += ", " + word + " " + strings.Join(ports, ", ")
+	}
+	r.para(s + "; if the device uses one of them, force it with --port.")
+}
+
+// verdict says in one line whose fault how much is.
+func (r *report) verdict(t *Totals) {
+	if r.tally.faults == 0 {
+		s := "Nothing is wrong: no violations in " + count(r.tally.transactions, "transaction")
+		if n := r.tally.states[dissect.Pending]; n > 0 {
+			s += fmt.Sprintf(" (%s pending when the capture ended)", thousands(n))
+		}
+		r.para(s + ".")
+		return
+	}
+	var parts []string
+	for _, side := range []protocol.Side{protocol.Device, protocol.Server} {
+		e, w := r.tally.blames[blameKey{side, protocol.Error}], r.tally.blames[blameKey{side, protocol.Warning}]
+		switch {
+		case e > 0 && w > 0:
+			parts = append(parts, fmt.Sprintf("%s %s, %s", side, count(e, "error"), count(w, "warning")))
+		case e > 0:
+			parts = append(parts, fmt.Sprintf("%s %s", side, count(e, "error")))
+		case w > 0:
+			parts = append(parts, fmt.Sprintf("%s %s", side, count(w, "warning")))
+		default:
+			parts = append(parts, fmt.Sprintf("%s nothing", side))
+		}
+	}
+	r.para("Whose fault: " + strings.Join(parts, "; ") + ".")
+}
+
+var deviceColumns = []column{
+	{title: "Conn.", width: 6, right: true}, {title: "Packets", width: 8, right: true}, {title: "Errors", width: 6, right: true},
+	{title: "Warnings", width: 8, right: true}, {title: "Failed", width: 6, right: true, from: 90},
+	{title: "Unanswered", width: 10, right: true}, {title: "Now", width: 6}, {title: "Device"},
+}
+
+func (r *report) devices() error {
+	list := r.tally.worstDevices()
+	heading(r.out, "Devices", r.markdown)
+	g := newGrid(r.out, deviceColumns, r.o.Width, r.markdown)
+	for i, d := range list {
+		if i == topDevices {
+			break
+		}
+		name := d.name
+		if !d.known && d.name != "(others)" {
+			name += " (no login seen)"
+		}
+		g.row([]string{
+			thousands(d.streams), thousands(d.frames), thousands(d.errors), thousands(d.warnings), thousands(d.failed),
+			thousands(d.unanswered), d.state.String(), name,
+		})
+	}
+	if err := g.close(); err != nil {
+		return err
+	}
+	if n := len(list) - topDevices; n > 0 {
+		r.para(fmt.Sprintf("and %s with no more faults than these: --view streams shows all.", count(int64(n), "device")))
+	}
+	return nil
+}
+
+// problems tells what is wrong, the worst and the first first.
+func (r *report) problems() {
+	list := r.tally.problems()
+	if len(list) == 0 {
+		return
+	}
+	heading(r.out, "What is wrong, worst and first first", r.markdown)
+	for i, k := range list {
+		if i == topProblems {
+			rest := make([]string, 0, len(list)-i)
+			for _, k := range list[i:] {
+				rest = append(rest, fmt.Sprintf("%s ×%s", k.rule.ID, thousands(k.count)))
+			}
+			r.para("and " + strings.Join(rest, ", ") + ": --view violations shows all.")
+			break
+		}
+		r.problem(k)
+	}
+}
+
+func (r *report) problem(k *group) {
+	v := k.first
+	times := "once"
+	if k.count > 1 {
+		times = thousands(k.count) + " times"
+	}
+	where := fmt.Sprintf("stream %d", v.Conn.Stream)
+	if p := packetList(v.Packets); p != "" {
+		where += ", packets " + p
+	}
+	who := deviceName(v.Conn)
+	if len(k.devices) > 1 {
+		who += fmt.Sprintf(" and %s more", thousands(int64(len(k.devices)-1)))
+	}
+	first := "First"
+	if k.count == 1 {
+		first = "At"
+	}
+	said := fmt.Sprintf("%s %s, %s: %s", first, dayTime(v.Time), where, v.Message)
+	if r.markdown {
+		r.printf("- **%s** `%s` by the %s, %s (%s). %s.<br>→ %s\n", k.rule.Severity, k.rule.ID, blame(v.Blame), times,
+			markdownCell.Replace(who), markdownCell.Replace(said), markdownCell.Replace(v.Hint))
+		return
+	}
+	r.printf("%s\n", wrap(fmt.Sprintf(" %s %s, by the %s, %s (%s)", r.paint(k.rule.Severity), k.rule.ID, blame(v.Blame), times, who), r.o.Width))
+	const indent = "   "
+	for _, s := range []string{said, "→ " + v.Hint} {
+		for _, line := range strings.Split(wrap(s, r.o.Width-len(indent)), "\n") {
+			r.printf("%s%s\n", indent, line)
+		}
+	}
+}
+
+// paint shows a severity, in colour where that is wanted.
+func (r *report) paint(s protocol.Severity) string {
+	word := s.String()
+	if !r.o.Color {
+		return word
+	}
+	const red, yellow, reset = "\x1b[1;31m", "\x1b[33m", "\x1b[0m"
+	if s == protocol.Error {
+		return red + word + reset
+	}
+	return yellow + word + reset
+}
+
+var latencyColumns = []column{
+	{title: "Request", width: 9}, {title: "Sent", width: 8, right: true}, {title: "Answered", width: 8, right: true},
+	{title: "Failed", width: 6, right: true}, {title: "Unanswered", width: 10, right: true}, {title: "Pending", width: 7, right: true, from: 100},
+	{title: "Half in", width: 9, right: true}, {title: "90 % in", width: 9, right: true, from: 100}, {title: "99 % in", width: 9, right: true, from: 120},
+	{title: "Slowest", width: 9, right: true},
+}
+
+func (r *report) latencies() error {
+	heading(r.out, "Requests and how fast their answers came", r.markdown)
+	g := newGrid(r.out, latencyColumns, r.o.Width, r.markdown)
+	for _, letter := range []byte(protocol.Letters) {
+		k := r.tally.byLetter[letter]
+		if k == nil {
+			continue
+		}
+		sent := int64(0)
+		for _, n := range k.states {
+			sent += n
+		}
+		p50, p90, p99, slowest := "-", "-", "-", "-"
+		if h := &k.latency; h.count > 0 {
+			p50, p90, p99, slowest = duration(h.percentile(.5)), duration(h.percentile(.9)), duration(h.percentile(.99)), duration(h.max)
+		}
+		g.row([]string{
+			protocol.Name(letter), thousands(sent), thousands(k.states[dissect.Answered]), thousands(k.states[dissect.Failed]),
+			thousands(k.states[dissect.Unanswered]), thousands(k.states[dissect.Pending]), p50, p90, p99, slowest,
+		})
+	}
+	if err := g.close(); err != nil {
+		return err
+	}
+	if n := r.tally.states[dissect.Orphan]; n > 0 {
+		r.para(fmt.Sprintf("%s belong to no request that was captured.", count(n, "response")))
+	}
+	return nil
+}
+
+// thousands writes a number with commas.
+func thousands(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// count writes a number of things.
+func count(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return thousands(n) + " " + thing + "s"
+}
+
+// endTime leaves the date out where it is the same.
+func endTime(first, last int64) string {
+	a, b := wholeTime(first), wholeTime(last)
+	if a[:10] == b[:10] {
+		return b[11:]
+	}
+	return b
+}

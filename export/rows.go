@@ -1,0 +1,209 @@
+package export
+
+import (
+	"encoding/hex"
+	"strconv"
+	"strings"
+
+	"github.com/nubishark/nubishark/dissect"
+	"github.com/nubishark/nubishark/protocol"
+)
+
+// column is a column of a list.
+type column struct {
+	title string
+	// width is in terminal columns; 0 for the one that takes what is left.
+	width int
+	right bool
+	// from is the width of a terminal from which the column is shown.
+	from int
+}
+
+// The lists' columns. The last one takes what is left.
+var (
+	packetColumns = []column{
+		{title: "No.", width: 6, right: true}, {title: "Time (UTC)", width: 18}, {title: "Stream", width: 6, right: true},
+		{title: "Packets", width: 11, from: 120}, {title: "From", width: 6}, {title: "Type", width: 4},
+		{title: "Session", width: 8}, {title: "Bytes", width: 6, right: true, from: 120}, {title: "What"},
+	}
+	transactionColumns = []column{
+		{title: "No.", width: 6, right: true, from: 100}, {title: "Time (UTC)", width: 18}, {title: "Stream", width: 6, right: true, from: 100},
+		{title: "Type", width: 9}, {title: "Session", width: 8}, {title: "State", width: 10},
+		{title: "Latency", width: 9, right: true}, {title: "Device, error"},
+	}
+	violationColumns = []column{
+		{title: "Time (UTC)", width: 18, from: 100}, {title: "Stream", width: 6, right: true}, {title: "Packets", width: 11},
+		{title: "Severity", width: 8, from: 100}, {title: "Whose", width: 7}, {title: "What, and what to do"},
+	}
+	streamColumns = []column{
+		{title: "Stream", width: 6, right: true}, {title: "Client", width: 21}, {title: "Server", width: 21, from: 120},
+		{title: "Start (UTC)", width: 18, from: 100}, {title: "Lasted", width: 10, right: true}, {title: "State", width: 6},
+		{title: "Packets", width: 7, right: true}, {title: "Faults", width: 6, right: true},
+		{title: "Missing", width: 7, right: true, from: 120}, {title: "Device"},
+	}
+)
+
+// maxSaid bounds the packet numbers and the payload that a line shows.
+const (
+	maxSaidPackets = 3
+	maxSaidPayload = 48
+)
+
+// packetList names capture packets: all of a few, else the first and the last.
+func packetList(list []int64) string {
+	if len(list) > maxSaidPackets {
+		return strconv.FormatInt(list[0], 10) + "…" + strconv.FormatInt(list[len(list)-1], 10)
+	}
+	var b []byte
+	for i, n := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, n, 10)
+	}
+	return string(b)
+}
+
+// kindOf is the type letter, of a response with that of its request.
+func kindOf(f *dissect.Frame) string {
+	if f.RequestLetter != 0 {
+		return string(rune(f.Letter)) + "/" + string(rune(f.RequestLetter))
+	}
+	return string(rune(f.Letter))
+}
+
+// appendWhat says in a few words what a packet carries.
+func appendWhat(b []byte, f *dissect.Frame, showSecrets bool) []byte {
+	b = append(b, protocol.Name(f.Letter)...)
+	if f.RequestLetter != 0 {
+		b = append(b, " to "...)
+		b = append(b, protocol.Name(f.RequestLetter)...)
+	}
+	for i := range f.Fields {
+		b = appendField(b, &f.Fields[i], showSecrets)
+	}
+	if f.Missing > 0 {
+		b = append(b, ", "...)
+		b = strconv.AppendInt(b, int64(f.Missing), 10)
+		b = append(b, " bytes missing"...)
+	}
+	for i, r := range f.Violations {
+		if i == 0 {
+			b = append(b, " !"...)
+		} else {
+			b = append(b, ',')
+		}
+		b = append(b, r.ID...)
+	}
+	return b
+}
+
+// appendField says what a field adds, if that helps a reader of lists.
+func appendField(b []byte, v *dissect.FieldValue, showSecrets bool) []byte {
+	if !v.Complete {
+		return b
+	}
+	switch {
+	case v.Kind == protocol.StatusNum:
+		switch v.Value[0] {
+		case 0:
+			return append(b, " failed"...)
+		case 1:
+			return append(b, " ok"...)
+		}
+		b = append(b, " status "...)
+		return hex.AppendEncode(b, v.Value)
+	case v.Kind == protocol.Code:
+		code := uint16(v.Value[0])<<8 | uint16(v.Value[1])
+		b = append(b, ' ')
+		b = append(b, errorCode(code)...)
+		b = append(b, ' ')
+		return append(b, meaning(code)...)
+	case v.Kind == protocol.Payload && !v.Secret:
+		return appendPayload(b, v.Value)
+	case v.Kind == protocol.Text && !v.Secret:
+		b = append(b, ' ')
+		b = append(b, v.Name...)
+		b = append(b, '=')
+		return AppendEscaped(b, trim(v.Value))
+	case v.Secret && showSecrets && v.Kind == protocol.Text:
+		b = append(b, ' ')
+		b = append(b, v.Name...)
+		b = append(b, '=')
+		return AppendEscaped(b, trim(v.Value))
+	}
+	return b
+}
+
+func appendPayload(b, p []byte) []byte {
+	b = append(b, ' ')
+	b = strconv.AppendInt(b, int64(len(p)), 10)
+	b = append(b, " bytes"...)
+	if len(p) == 0 {
+		return b
+	}
+	b = append(b, ' ')
+	text := isText(p)
+	more := len(p) > maxSaidPayload
+	if more {
+		p = p[:maxSaidPayload]
+	}
+	if text {
+		for len(p) > 0 && more && p[len(p)-1]&0xc0 == 0x80 { // no half of a character
+			p = p[:len(p)-1]
+		}
+		if more && len(p) > 0 && p[len(p)-1] >= 0xc0 {
+			p = p[:len(p)-1]
+		}
+		b = append(b, '"')
+		b = AppendEscaped(b, p)
+		b = append(b, '"')
+	} else {
+		b = hex.AppendEncode(b, p)
+	}
+	if more {
+		b = append(b, "…"...)
+	}
+	return b
+}
+
+func packetCells(f *dissect.Frame, o *Options) []string {
+	return []string{
+		strconv.FormatInt(f.Number, 10), dayTime(f.Time), strconv.Itoa(f.Conn.Stream), packetList(f.Packets), f.From.String(),
+		kindOf(f), Escape(f.SessionID), strconv.Itoa(f.Length), string(appendWhat(nil, f, o.ShowSecrets)),
+	}
+}
+
+func transactionCells(t *dissect.Transaction) []string {
+	latency := ""
+	if l, ok := t.Latency(); ok {
+		latency = duration(l)
+	}
+	name := "?"
+	if t.Letter != 0 {
+		name = protocol.Name(t.Letter)
+	}
+	about := Escape([]byte(t.Device))
+	if t.HasError {
+		about = strings.TrimPrefix(about+": "+errorCode(t.ErrorCode)+" "+meaning(t.ErrorCode), ": ")
+	}
+	return []string{
+		strconv.FormatInt(t.Number, 10), dayTime(startOf(t)), strconv.Itoa(t.Conn.Stream), name, Escape(t.SessionID),
+		t.State.String(), latency, about,
+	}
+}
+
+func violationCells(v *dissect.Violation) []string {
+	return []string{
+		dayTime(v.Time), strconv.Itoa(v.Conn.Stream), packetList(v.Packets), v.Rule.Severity.String(), blame(v.Blame),
+		v.Rule.ID + ": " + v.Message + "\n→ " + v.Hint,
+	}
+}
+
+func streamCells(s *dissect.Stream) []string {
+	return []string{
+		strconv.Itoa(s.Conn.Stream), s.Client.String(), s.Server.String(), dayTime(s.Start), duration(s.End - s.Start),
+		s.State.String(), strconv.FormatInt(s.Frames, 10), strconv.FormatInt(s.Violations, 10),
+		strconv.FormatInt(s.Missing, 10), Escape([]byte(s.Device)),
+	}
+}

@@ -1,0 +1,162 @@
+package export
+
+import (
+	"strconv"
+
+	"github.com/nubishark/nubishark/dissect"
+	"github.com/nubishark/nubishark/protocol"
+)
+
+// textWriter writes a line for each record as it comes, by appending.
+type textWriter struct{ *base }
+
+func (w *textWriter) end(b []byte) {
+	w.line = append(b, '\n')
+	w.out.Write(w.line) //nolint:errcheck // the writer keeps its first error for Close
+	w.flush()
+}
+
+// Frame implements dissect.Sink.
+func (w *textWriter) Frame(f *dissect.Frame) {
+	w.tally.Frame(f)
+	if !w.shows(Packets) {
+		return
+	}
+	b := appendRight(w.line[:0], f.Number, 6)
+	b = append(b, ' ')
+	b = w.clock.append(b, f.Time)
+	b = append(b, ' ')
+	b = f.Conn.Src(f.From).AppendTo(b)
+	b = append(b, " → "...)
+	b = f.Conn.Dst(f.From).AppendTo(b)
+	b = append(b, ' ', f.Letter, ' ')
+	b = AppendEscaped(b, f.SessionID)
+	b = append(b, ' ')
+	b = strconv.AppendInt(b, int64(f.Length), 10)
+	b = append(b, ' ')
+	b = appendWhat(b, f, w.o.ShowSecrets)
+	w.end(b)
+}
+
+// appendRight appends a number, filled up with spaces on its left.
+func appendRight(b []byte, v int64, width int) []byte {
+	at := len(b)
+	b = strconv.AppendInt(b, v, 10)
+	n := width - (len(b) - at)
+	for range n {
+		b = append(b, ' ')
+	}
+	if n > 0 {
+		copy(b[at+n:], b[at:])
+		for i := range n {
+			b[at+i] = ' '
+		}
+	}
+	return b
+}
+
+// Transaction implements dissect.Sink.
+func (w *textWriter) Transaction(t *dissect.Transaction) {
+	w.tally.Transaction(t)
+	if !w.shows(Transactions) {
+		return
+	}
+	b := appendRight(w.line[:0], t.Number, 6)
+	b = append(b, ' ')
+	b = w.clock.append(b, startOf(t))
+	b = append(b, ' ')
+	b = t.Conn.Src(t.From).AppendTo(b)
+	b = append(b, " → "...)
+	b = t.Conn.Dst(t.From).AppendTo(b)
+	b = append(b, ' ')
+	if t.Letter != 0 {
+		b = append(b, protocol.Name(t.Letter)...)
+	} else {
+		b = append(b, '?')
+	}
+	b = append(b, ' ')
+	b = AppendEscaped(b, t.SessionID)
+	b = append(b, ' ')
+	b = append(b, t.State.String()...)
+	if l, ok := t.Latency(); ok {
+		b = append(b, ' ')
+		b = append(b, duration(l)...)
+	}
+	if t.HasError {
+		b = append(b, ' ')
+		b = append(b, errorCode(t.ErrorCode)...)
+		b = append(b, ' ')
+		b = append(b, meaning(t.ErrorCode)...)
+	}
+	if t.Device != "" {
+		b = append(b, " device="...)
+		b = AppendEscaped(b, []byte(t.Device))
+	}
+	w.end(b)
+}
+
+// Violation implements dissect.Sink.
+func (w *textWriter) Violation(v *dissect.Violation) {
+	w.tally.Violation(v)
+	if !w.shows(Violations) {
+		return
+	}
+	b := w.clock.append(w.line[:0], v.Time)
+	b = append(b, " stream "...)
+	b = strconv.AppendInt(b, int64(v.Conn.Stream), 10)
+	b = append(b, ' ')
+	b = append(b, v.Rule.Severity.String()...)
+	b = append(b, ' ')
+	b = append(b, blame(v.Blame)...)
+	b = append(b, ' ')
+	b = append(b, v.Rule.ID...)
+	if len(v.Packets) > 0 {
+		b = append(b, " packets "...)
+		b = append(b, packetList(v.Packets)...)
+	}
+	b = append(b, ": "...)
+	b = append(b, v.Message...)
+	w.end(b)
+}
+
+// Stream implements dissect.Sink.
+func (w *textWriter) Stream(s *dissect.Stream) {
+	w.tally.Stream(s)
+	if !w.shows(Streams) {
+		return
+	}
+	b := append(w.line[:0], "stream "...)
+	b = strconv.AppendInt(b, int64(s.Conn.Stream), 10)
+	b = append(b, ' ')
+	b = s.Client.AppendTo(b)
+	b = append(b, " → "...)
+	b = s.Server.AppendTo(b)
+	b = append(b, ' ')
+	b = w.clock.append(b, s.Start)
+	b = append(b, ' ')
+	b = append(b, duration(s.End-s.Start)...)
+	b = append(b, ' ')
+	b = append(b, s.State.String()...)
+	for _, c := range []struct {
+		name string
+		n    int64
+	}{{" packets ", s.Frames}, {" transactions ", s.Transactions}, {" faults ", s.Violations}, {" missing ", s.Missing}} {
+		b = append(b, c.name...)
+		b = strconv.AppendInt(b, c.n, 10)
+	}
+	if s.Device != "" {
+		b = append(b, " device="...)
+		b = AppendEscaped(b, []byte(s.Device))
+	}
+	w.end(b)
+}
+
+// Close implements Writer.
+func (w *textWriter) Close(t Totals) error {
+	if w.shows(Summary) {
+		if err := newReport(w.base, false).write(&t); err != nil {
+			return err
+		}
+	}
+	return w.out.Flush()
+}

@@ -1,0 +1,140 @@
+package export
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/nubishark/nubishark/dissect"
+	"github.com/nubishark/nubishark/protocol"
+)
+
+// Format is a way to write records.
+type Format string
+
+// The formats.
+const (
+	Table    Format = "table"
+	Text     Format = "text"
+	JSON     Format = "json"
+	NDJSON   Format = "ndjson"
+	CSV      Format = "csv"
+	Markdown Format = "markdown"
+)
+
+// Formats are all formats, as they are named on the command line.
+var Formats = []Format{Table, Text, JSON, NDJSON, CSV, Markdown}
+
+// View is the part of the records that is shown.
+type View string
+
+// The views.
+const (
+	Default      View = ""
+	Summary      View = "summary"
+	Packets      View = "packets"
+	Transactions View = "transactions"
+	Violations   View = "violations"
+	Streams      View = "streams"
+	All          View = "all"
+)
+
+// Views are all views that can be named.
+var Views = []View{Summary, Packets, Transactions, Violations, Streams, All}
+
+// Options steer a Writer.
+type Options struct {
+	Format Format
+	View   View
+	// ShowSecrets writes client secrets, tokens and keys in clear.
+	ShowSecrets bool
+	// Flush writes every line out at once.
+	Flush bool
+	// Width is the number of terminal columns that tables may use; 0 means DefaultWidth.
+	Width int
+	// Color uses the terminal's colours.
+	Color bool
+}
+
+// DefaultWidth is used where the output is no terminal.
+const DefaultWidth = 100
+
+// Writer writes the records of a run. It is a dissect.Sink; the first error of the output is
+// returned by Close.
+type Writer interface {
+	dissect.Sink
+	// Close writes what comes last, and flushes. It must be called once, after all records.
+	Close(t Totals) error
+	// Worst is the severity of the worst violation so far, Note if there was none.
+	Worst() protocol.Severity
+}
+
+// New returns a Writer, or an error where format and view do not fit together.
+func New(w io.Writer, o Options) (Writer, error) {
+	if o.Width <= 0 {
+		o.Width = DefaultWidth
+	}
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	b := &base{out: bufio.NewWriterSize(w, bufferSize), o: o, tally: newTally()}
+	switch o.Format {
+	case NDJSON, JSON:
+		return &jsonWriter{base: b, array: o.Format == JSON}, nil
+	case CSV:
+		return newCSV(b), nil
+	case Text:
+		return &textWriter{base: b}, nil
+	}
+	return newTables(b), nil
+}
+
+const bufferSize = 256 << 10
+
+// check fills in the default view and refuses what does not fit.
+func (o *Options) check() error {
+	switch o.Format {
+	case JSON, NDJSON:
+		if o.View == Default {
+			o.View = All
+		}
+	case CSV:
+		if o.View == Default {
+			o.View = Packets
+		}
+		if o.View == All || o.View == Summary {
+			return errors.New("csv holds one table: use --view packets, transactions, violations or streams")
+		}
+	case Text:
+		if o.View == Default {
+			o.View = Packets
+		}
+	case Table, Markdown:
+	default:
+		return fmt.Errorf("format %q is not known", o.Format)
+	}
+	return nil
+}
+
+// base is what all writers share.
+type base struct {
+	out   *bufio.Writer
+	o     Options
+	tally *tally
+	line  []byte
+	clock clock
+}
+
+// Worst implements Writer.
+func (b *base) Worst() protocol.Severity { return b.tally.worst }
+
+// shows reports whether records of a kind are shown.
+func (b *base) shows(v View) bool { return b.o.View == v || b.o.View == All }
+
+// flush ends a line.
+func (b *base) flush() {
+	if b.o.Flush {
+		b.out.Flush() //nolint:errcheck // the writer keeps its first error for Close
+	}
+}
