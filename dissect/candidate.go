@@ -40,7 +40,12 @@ func (h *half) requestLetter(b []byte) byte {
 	if len(b) < protocol.HeaderSize || b[0] != 'R' {
 		return 0
 	}
-	return h.peer.requests.letterOf(sid(b[1:protocol.HeaderSize]))
+	p := h.peer
+	id := sid(b[1:protocol.HeaderSize])
+	if t, ok := p.requests.done[id]; ok && !p.requests.outstanding(id) && (p.stalled || p.gaps && p.gapTime >= t.late-h.c.d.timeout) {
+		return 0 // it may answer another request that was never captured
+	}
+	return p.requests.letterOf(id)
 }
 
 // applies reports whether a layout may be that of the packet b at x.
@@ -264,8 +269,12 @@ func (h *half) missingLength(list []candidate, v candidate, r reply) []candidate
 	if !v.tail || sh.TailLengthWidth == 0 {
 		return list
 	}
+	fixed := h.pos + int64(sh.Fixed)
+	if fixed < h.seen() && h.writeEnd(fixed) && h.shortsLead(fixed, v.token) {
+		return list // what follows are short writes of their own
+	}
 	h.bounds(v, r, func(end int64) {
-		if end > h.pos+int64(sh.Fixed) {
+		if end > fixed {
 			c := v
 			c.kind, c.end = lengthless, end
 			list = append(list, c)

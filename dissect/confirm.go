@@ -96,10 +96,20 @@ func (h *half) mayAnswer(t *transaction) bool {
 	}
 }
 
-// answersLogin reports whether the answer to a login stands at the boundary, to be settled.
-func (h *half) answersLogin() bool {
+// answersBefore reports whether a response stands at the boundary, to be settled, that changes how a request
+// at the peer's boundary is judged: the answer to a login, or one with the request's session ID that
+// came before it.
+func (h *half) answersBefore(request *half) bool {
 	id, ok := h.heldResponse()
-	return ok && h.peer.requests.letterOf(id) == 'L' && h.peer.requests.outstanding(id)
+	if !ok || !request.requests.outstanding(id) {
+		return false
+	}
+	return request.requests.letterOf(id) == 'L' || request.asksWith(id) && h.segs[0].packet < request.segs[0].packet
+}
+
+// asksWith reports whether the packet at the boundary has this session ID.
+func (h *half) asksWith(id sid) bool {
+	return len(h.buf) >= protocol.HeaderSize && sid(h.buf[1:protocol.HeaderSize]) == id
 }
 
 // strong reports whether a strong match stands at x. vouched is the token of the packet that
@@ -176,6 +186,9 @@ func (h *half) strongToken(b []byte, vouched []byte) answer {
 		}
 	}
 	if len(b) < protocol.TokenAt+protocol.TokenSize {
+		if h.done() && h.c.knowsStart(b[min(len(b), protocol.TokenAt):]) {
+			return yes
+		}
 		return h.later()
 	}
 	t := token(b[protocol.TokenAt:])
@@ -293,13 +306,22 @@ func (h *half) judge(c *candidate, r reply) (have, may grade) {
 		}
 		return none, top
 	}
-	if c.kind != vendor && (h.damaged(c, r) || h.inner(c)) {
+	if c.kind != vendor && (h.damaged(c, r) || h.inner(c) || r.there && c.end > r.seen) {
+		return none, none // nor can what the peer had answered before the last byte was sent
+	}
+	match := no
+	if c.end < h.seen() {
+		match = h.strong(c.end, c.token)
+	}
+	if c.kind == vendor && match != yes && h.inner(c) {
 		return none, none
 	}
-	if c.end == h.seen() && h.over() {
-		return sure, sure
+	if c.end == h.seen() {
+		if h.over() {
+			return sure, sure
+		}
+		match = h.strong(c.end, c.token)
 	}
-	match := h.strong(c.end, c.token)
 	switch {
 	case match == yes:
 		return top, top
@@ -358,10 +380,23 @@ func (h *half) fits(c *candidate) (have, may grade) {
 		}
 		return none, fit
 	}
-	if h.shortsLead(c.end, c.token) {
+	switch {
+	case h.shortsLead(c.end, c.token):
 		return fit, fit
+	case h.breaksOff(c.end):
+		return weak, weak
 	}
 	return none, none
+}
+
+// breaksOff reports whether what may be the start of a packet stands at x, and the direction ended
+// before there was more of it.
+func (h *half) breaksOff(x int64) bool {
+	b := h.at(x)
+	if !h.over() || !protocol.MaySend(h.side(), b[0]) || len(b) >= protocol.TokenAt+protocol.TokenSize {
+		return false
+	}
+	return isWord(b[1:min(len(b), protocol.HeaderSize)])
 }
 
 // gapAt returns the gap that starts at x or holds it.

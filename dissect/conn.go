@@ -34,7 +34,7 @@ type Conn struct {
 	session   session
 	device    string
 	accused   map[token]bool // unknown tokens that were reported
-	unclaimed *unclaimed
+	unclaimed []*unclaimed
 
 	deadline int64 // of the earliest timer in the heap, 0 if there is none
 

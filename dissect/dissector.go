@@ -195,16 +195,15 @@ func (d *Dissector) Close() {
 	}
 }
 
-// look settles all that can be settled now. The peer of the direction that changed is asked first.
+// look settles all that can be settled now. The peer of the direction that changed is asked first. Where
+// both directions ended, and yet each waits for the other, what came first goes first.
 func (c *Conn) look(dir int) {
 	a, b := &c.half[1-dir], &c.half[dir]
-	for {
-		moved := a.step()
-		moved = b.step() || moved
-		if c.standing == rejected {
-			break
+	for c.standing != rejected {
+		if c.forced > 0 && b.before(a) {
+			a, b = b, a
 		}
-		if moved {
+		if a.step() || b.step() {
 			c.forced = 0
 			continue
 		}
@@ -216,6 +215,11 @@ func (c *Conn) look(dir int) {
 	c.peerEnded(a)
 	c.peerEnded(b)
 	c.arm()
+}
+
+// before reports whether the bytes at the boundary came before those at the other's.
+func (h *half) before(o *half) bool {
+	return len(h.segs) > 0 && (len(o.segs) == 0 || h.segs[0].packet < o.segs[0].packet)
 }
 
 // Advance runs the timers up to a moment of capture time (ns).

@@ -49,6 +49,25 @@ func (c *Conn) knows(t token) bool {
 	return ok || c.d.issued.has(t)
 }
 
+// minStart is how many bytes of a token are enough to know it by.
+const minStart = 4
+
+// knowsStart reports whether a token of this connection starts with the bytes.
+func (c *Conn) knowsStart(b []byte) bool {
+	if len(b) < minStart {
+		return false
+	}
+	if s := &c.session; s.sure && string(s.token[:len(b)]) == string(b) {
+		return true
+	}
+	for t := range c.tokens {
+		if string(t[:len(b)]) == string(b) {
+			return true
+		}
+	}
+	return false
+}
+
 // carry remembers a token of a packet of this connection.
 func (c *Conn) carry(t token) {
 	if _, ok := c.tokens[t]; ok {
@@ -187,6 +206,25 @@ func (r *requests) trim() {
 	if len(r.queue) == 0 {
 		r.queue = nil
 	}
+}
+
+// waitingAt returns the one request that waited for an answer at a moment, nil if there was none or
+// there were several. No answer that came later may have been settled yet.
+func (r *requests) waitingAt(time int64) *transaction {
+	var found *transaction
+	for _, t := range r.queue {
+		if t == nil || t.State != Outstanding || t.claimed {
+			continue
+		}
+		if t.RequestTime > time {
+			break
+		}
+		if found != nil {
+			return nil
+		}
+		found = t
+	}
+	return found
 }
 
 // oldest returns the request that has been waiting longest, nil if there is none.

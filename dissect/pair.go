@@ -2,6 +2,7 @@ package dissect
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/nubishark/nubishark/protocol"
 )
@@ -20,6 +21,7 @@ type transaction struct {
 	secret  [][2]int
 	faults  int  // of the request: they explain a silence
 	excused bool // something else explains that it is not answered
+	claimed bool // a response to nothing may have been meant for it
 	why     string
 	token   token
 	dir     int
@@ -184,8 +186,9 @@ func (h *half) pairPast(s *settled, id sid) (after []func()) {
 	_, doubtful := p.doubtful[id]
 	blamable := c.gapless() && !doubtful
 	h.checkFailure(s, nil)
-	if blamable && p.requests.n == 1 && c.unclaimed == nil {
-		c.unclaimed = &unclaimed{request: p.requests.oldest(), h: h, response: s.Frame, tx: t, blamable: blamable}
+	if one := p.requests.waitingAt(s.Time); blamable && one != nil && len(c.unclaimed) < maxUnclaimed {
+		one.claimed = true
+		c.unclaimed = append(c.unclaimed, &unclaimed{request: one, h: h, response: s.Frame, tx: t, blamable: blamable})
 		s.tx = nil
 		return nil
 	}
@@ -207,22 +210,34 @@ func (c *Conn) orphan(h *half, f *Frame, t *transaction, blamable bool) {
 	c.emitTransaction(t)
 }
 
+// maxUnclaimed bounds the responses of a connection that wait to be claimed.
+const maxUnclaimed = 64
+
+// claimOf takes out the response that may have been meant for a request, nil if there is none.
+func (c *Conn) claimOf(t *transaction) *unclaimed {
+	for i, u := range c.unclaimed {
+		if u.request == t {
+			c.unclaimed = slices.Delete(c.unclaimed, i, i+1)
+			return u
+		}
+	}
+	return nil
+}
+
 // claimFailed tells that a request was answered, so that a response that might have been meant
 // for it is an orphan after all.
 func (c *Conn) claimFailed(t *transaction) {
-	if u := c.unclaimed; u != nil && u.request == t {
-		c.unclaimed = nil
+	if u := c.claimOf(t); u != nil {
 		c.orphan(u.h, u.response, u.tx, u.blamable)
 	}
 }
 
 // claim makes an unanswered request and the response that did not echo its session ID one transaction.
 func (c *Conn) claim(h *half, t *transaction) bool {
-	u := c.unclaimed
-	if u == nil || u.request != t {
+	u := c.claimOf(t)
+	if u == nil {
 		return false
 	}
-	c.unclaimed = nil
 	t.ResponseTime, t.Response = u.response.Time, u.response.Number
 	c.conclude(t, &settled{Frame: u.response})
 	t.answer = u.response

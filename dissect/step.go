@@ -19,8 +19,8 @@ func (h *half) step() bool {
 	if len(protocol.ByLetter(h.buf[0])) == 0 {
 		return h.loseStep()
 	}
-	if h.buf[0] != 'L' && h.buf[0] != 'R' && !h.done() && h.peer.answersLogin() {
-		return false // the token that the answer carries is to be known first
+	if h.buf[0] != 'R' && !h.done() && h.peer.answersBefore(h) {
+		return false // what the answer does is to be known first
 	}
 	if h.fast() {
 		return true
@@ -70,6 +70,11 @@ func (h *half) holds() bool {
 	}
 	id := sid(h.buf[1:protocol.HeaderSize])
 	p := h.peer
+	if x := p.requestWith(id[:], 1); x >= 0 && h.c.forced == 0 && h.c.d.now-h.heldSince() < second {
+		if s := &p.segs[p.holding(x)]; !s.gap && s.packet < h.segs[0].packet {
+			return true // a request with its session ID came before it
+		}
+	}
 	if p.requests.letterOf(id) != 0 || p.doubtful[id] != nil {
 		return false
 	}

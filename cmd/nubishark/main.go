@@ -74,6 +74,6 @@ is it the device, the server, the network, or the capture?`,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newRead(), newViolations(), newVersion())
+	root.AddCommand(newRead(), newSimulate(), newViolations(), newVersion())
 	return root
 }
