@@ -2,6 +2,7 @@ package analyze_test
 
 import (
 	"cmp"
+	"flag"
 	"fmt"
 	"io"
 	"slices"
@@ -15,6 +16,9 @@ import (
 	"github.com/nubishark/nubishark/internal/simulate"
 	"github.com/nubishark/nubishark/protocol"
 )
+
+// seeds is how often each property is tried; more find more.
+var seeds = flag.Uint64("seeds", 4, "seeds that property tests try")
 
 // packets is a capture in memory: a PacketWriter and a Source.
 type packets struct {
@@ -121,7 +125,7 @@ var crowd = simulate.Options{
 }
 
 func TestCleanTraffic(t *testing.T) {
-	for seed := range uint64(5) {
+	for seed := range *seeds {
 		o := crowd
 		o.Seed = seed
 		o.V6 = seed%2 == 1
@@ -133,7 +137,7 @@ func TestCleanTraffic(t *testing.T) {
 func TestEachFault(t *testing.T) {
 	for _, fault := range simulate.FaultNames() {
 		t.Run(fault, func(t *testing.T) {
-			for seed := range uint64(3) {
+			for seed := range *seeds {
 				o := crowd
 				o.Seed, o.Faults, o.FaultRate = seed, []string{fault}, 0.2
 				got, want := simulated(t, o)
@@ -157,7 +161,7 @@ func TestSegmentationIsNoEvidence(t *testing.T) {
 	}
 	for name, change := range network {
 		t.Run(name, func(t *testing.T) {
-			for seed := range uint64(4) {
+			for seed := range *seeds {
 				o := crowd
 				o.Seed = seed
 				if seed%2 == 1 && name != "all" && name != "reordered" {
@@ -176,7 +180,7 @@ func TestSegmentationIsNoEvidence(t *testing.T) {
 func TestLossAccusesNobody(t *testing.T) {
 	for _, loss := range []float64{0.02, 0.1} {
 		whole, missed := 0, 0
-		for seed := range uint64(6) {
+		for seed := range *seeds {
 			o := crowd
 			o.Seed, o.Loss = seed, loss
 			if seed%2 == 1 {

@@ -96,13 +96,16 @@ func (h *half) mayAnswer(t *transaction) bool {
 	}
 }
 
-// answersBefore reports whether a response stands at the boundary, to be settled, that changes how a request
-// at the peer's boundary is judged: the answer to a login, or one with the request's session ID that
-// came before it.
+// answersBefore reports whether a response stands at the boundary, to be settled, that may change how a
+// request at the peer's boundary is judged: the answer to a login, one with the request's session ID
+// that came before it, or one that is held, and what waits behind it with it.
 func (h *half) answersBefore(request *half) bool {
 	id, ok := h.heldResponse()
-	if !ok || !request.requests.outstanding(id) {
+	if !ok {
 		return false
+	}
+	if !request.requests.outstanding(id) {
+		return h.before(request) && request.requestWith(id[:], 1) < 0 && h.holds()
 	}
 	return request.requests.letterOf(id) == 'L' || request.asksWith(id) && h.segs[0].packet < request.segs[0].packet
 }
@@ -306,7 +309,7 @@ func (h *half) judge(c *candidate, r reply) (have, may grade) {
 		}
 		return none, top
 	}
-	if c.kind != vendor && (h.damaged(c, r) || h.inner(c) || r.there && c.end > r.seen) {
+	if c.kind != vendor && (h.damaged(c, r) || h.inner(c) || r.there && c.end > r.seen && h.writeEnd(r.seen)) {
 		return none, none // nor can what the peer had answered before the last byte was sent
 	}
 	match := no

@@ -41,6 +41,7 @@ type half struct {
 	drained   bool // it finished, and all of it is settled
 	silent    bool // no bytes for the response timeout
 	lastTime  int64
+	latest    int64 // the capture packet of the latest bytes
 	shaky     bool  // a gap makes the end of the packet before the boundary only likely
 	midWrite  bool  // the boundary stands inside a write
 	adrift    drift // out of step
@@ -84,7 +85,12 @@ func (h *half) add(off int64, b []byte, s segment) {
 	h.segs = append(h.segs, s)
 	h.silent = false
 	h.lastTime = max(h.lastTime, s.time)
+	h.latest = max(h.latest, s.packet)
 }
+
+// mayHide reports whether a hole of this direction, which may still fill, can hold what was sent before a
+// capture packet: not if something later has been seen before the hole.
+func (h *half) mayHide(packet int64) bool { return h.stalled && h.latest < packet }
 
 // addGap appends n bytes that were never captured.
 func (h *half) addGap(off, n int64, p Part) {

@@ -4,7 +4,7 @@ import "github.com/nubishark/nubishark/protocol"
 
 // step settles one thing at the boundary and reports whether it did.
 func (h *half) step() bool {
-	if len(h.buf) == 0 || h.peer.stalled && len(h.buf) < maxWait {
+	if len(h.buf) == 0 || len(h.buf) < maxWait && h.peer.mayHide(h.segs[0].packet) {
 		return false // what the peer said may be behind its hole
 	}
 	if g, ok := h.gapAt(h.pos); ok {
@@ -19,7 +19,7 @@ func (h *half) step() bool {
 	if len(protocol.ByLetter(h.buf[0])) == 0 {
 		return h.loseStep()
 	}
-	if h.buf[0] != 'R' && !h.done() && h.peer.answersBefore(h) {
+	if h.buf[0] != 'R' && h.c.forced == 0 && h.peer.answersBefore(h) {
 		return false // what the answer does is to be known first
 	}
 	if h.fast() {
@@ -87,7 +87,7 @@ func (h *half) holds() bool {
 	if h.c.d.now-h.heldSince() < second {
 		return true
 	}
-	return p.stalled
+	return p.mayHide(h.segs[0].packet)
 }
 
 // heldSince is when the session ID of the packet at the boundary was complete.
