@@ -316,8 +316,8 @@ func (h *half) judge(c *candidate, r reply) (have, may grade) {
 	if c.end < h.seen() {
 		match = h.strong(c.end, c.token)
 	}
-	if c.kind == vendor && match != yes && h.inner(c) {
-		return none, none
+	if c.kind == vendor && (match != yes || c.tail) && h.inner(c) {
+		return none, none // one length byte may end anywhere by chance
 	}
 	if c.end == h.seen() {
 		if h.over() {
@@ -373,7 +373,7 @@ func (h *half) fits(c *candidate) (have, may grade) {
 	case leads:
 		return fit, fit
 	case leadsStrange:
-		if !c.open {
+		if !c.open || h.plausible(h.at(c.end)) {
 			return fit, fit
 		}
 		return weak, weak

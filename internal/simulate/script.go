@@ -231,6 +231,9 @@ func (a *author) exchange() {
 		a.now = max(a.now, a.free+100*millisecond) // nothing else is outstanding
 	}
 	e := &exchange{author: a, fault: fault, letter: "DDHC"[a.IntN(4)]}
+	if a.unknown {
+		e.letter = 'D'
+	}
 	switch fault {
 	case "length-byte-order", "length-mismatch", "stray-bytes":
 		e.letter = 'D'
