@@ -162,6 +162,9 @@ func (h *half) number(b []byte, width int, little bool) int {
 func (h *half) candidates(list []candidate, r reply) []candidate {
 	list = h.vendorEnds(list, h.pos, h.requestLetter(h.buf))
 	n := len(list)
+	if h.buf[0] == 'R' && !h.c.gapless() && h.requestLetter(h.buf) == 0 {
+		return list // its shape is not known, so nothing can be wrong with it
+	}
 	for i := range n {
 		list = h.deviantLengths(list, list[i])
 	}
@@ -270,8 +273,10 @@ func (h *half) missingLength(list []candidate, v candidate, r reply) []candidate
 		return list
 	}
 	fixed := h.pos + int64(sh.Fixed)
-	if fixed < h.seen() && h.writeEnd(fixed) && h.shortsLead(fixed, v.token) {
-		return list // what follows are short writes of their own
+	bare := v
+	bare.tail, bare.open, bare.end = false, true, fixed
+	if h.endsWrite(&bare) || h.endsWrite(&v) {
+		return list
 	}
 	h.bounds(v, r, func(end int64) {
 		if end > fixed {
@@ -333,8 +338,9 @@ func (h *half) writeBounds(list []candidate, n int, r reply) []candidate {
 	return list
 }
 
-// endsWrite reports whether a vendor's reading ends where a write does and is not open to a tail, or
-// has nothing but short writes behind it up to a strong match: then its length is not wrong.
+// endsWrite reports whether a vendor's reading ends where a write does, and that is no accident: a length tells
+// that end, and what follows starts with a legal letter; a data packet's length of two bytes
+// needs no more; or nothing but short writes follow up to a strong match.
 func (h *half) endsWrite(c *candidate) bool {
 	if c.end < 0 || c.end >= h.seen() || !h.writeEnd(c.end) {
 		return false
@@ -342,7 +348,13 @@ func (h *half) endsWrite(c *candidate) bool {
 	if _, gap := h.gapIn(h.pos, c.end+1); gap {
 		return false
 	}
-	return !c.open && !c.tail && c.layout.Shape().LengthWidth > 0 || h.shortsLead(c.end, c.token)
+	switch {
+	case c.tail && c.layout.Shape().TailLengthWidth > 0 && protocol.MaySend(h.side(), h.at(c.end)[0]):
+		return true
+	case !c.open && !c.tail && c.layout.Shape().LengthWidth > 0:
+		return true
+	}
+	return h.shortsLead(c.end, c.token)
 }
 
 // shortsLead reports whether writes of 1 to 8 bytes lead from x to a strong match or the direction's end.

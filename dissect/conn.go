@@ -44,6 +44,9 @@ type Conn struct {
 	// forced rises when both directions ended and yet each waits for the other: then responses
 	// are held only for requests that stand in the bytes at hand, and at last for none.
 	forced int
+	// patient tells that nothing is let go because of the time that it waited, as long as something
+	// else moves; waited, that something was kept so.
+	patient, waited bool
 }
 
 // standing says whether the connection is known to carry NUBISON.

@@ -200,10 +200,21 @@ func (d *Dissector) Close() {
 func (c *Conn) look(dir int) {
 	a, b := &c.half[1-dir], &c.half[dir]
 	for c.standing != rejected {
+		a.passGap()
+		b.passGap()
 		if c.forced > 0 && b.before(a) {
 			a, b = b, a
 		}
-		if a.step() || b.step() {
+		c.patient, c.waited = c.forced == 0, false
+		moved := a.step() || b.step()
+		c.patient = false
+		if !moved && c.waited {
+			if b.before(a) {
+				a, b = b, a
+			}
+			moved = a.step() || b.step()
+		}
+		if moved {
 			c.forced = 0
 			continue
 		}

@@ -7,10 +7,7 @@ func (h *half) step() bool {
 	if len(h.buf) == 0 || len(h.buf) < maxWait && h.peer.mayHide(h.segs[0].packet) {
 		return false // what the peer said may be behind its hole
 	}
-	if g, ok := h.gapAt(h.pos); ok {
-		h.flushJunk(h.pos)
-		h.advance(g.end)
-		h.adrift = quietly
+	if h.passGap() {
 		return true
 	}
 	if h.adrift != inStep {
@@ -29,6 +26,21 @@ func (h *half) step() bool {
 		return false
 	}
 	return h.reason()
+}
+
+// passGap goes on behind a gap that stands at the boundary.
+func (h *half) passGap() bool {
+	if len(h.buf) == 0 || !h.gaps {
+		return false
+	}
+	g, ok := h.gapAt(h.pos)
+	if !ok {
+		return false
+	}
+	h.flushJunk(h.pos)
+	h.advance(g.end)
+	h.adrift = quietly
+	return true
 }
 
 // loseStep goes on out of step: what stands at the boundary is no packet.
@@ -70,7 +82,7 @@ func (h *half) holds() bool {
 	}
 	id := sid(h.buf[1:protocol.HeaderSize])
 	p := h.peer
-	if x := p.requestWith(id[:], 1); x >= 0 && h.c.forced == 0 && h.c.d.now-h.heldSince() < second {
+	if x := p.requestWith(id[:], 1); x >= 0 && h.c.forced == 0 && h.waits() {
 		if s := &p.segs[p.holding(x)]; !s.gap && s.packet < h.segs[0].packet {
 			return true // a request with its session ID came before it
 		}
@@ -84,10 +96,20 @@ func (h *half) holds() bool {
 	if p.ended != running {
 		return len(p.buf) > 0 && (h.c.forced == 0 || p.asks(id[:]))
 	}
-	if h.c.d.now-h.heldSince() < second {
+	if h.waits() {
 		return true
 	}
 	return p.mayHide(h.segs[0].packet)
+}
+
+// waits reports whether a response was held for less than a second yet, or something else is to be
+// tried first.
+func (h *half) waits() bool {
+	if h.c.d.now-h.heldSince() < second {
+		return true
+	}
+	h.c.waited = h.c.waited || h.c.patient
+	return h.c.patient
 }
 
 // heldSince is when the session ID of the packet at the boundary was complete.

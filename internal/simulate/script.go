@@ -217,7 +217,7 @@ func (a *author) exchange() {
 	switch fault {
 	case "no-response", "late-response", "request-repeated", "session-id-collision":
 		a.silence = true
-	case "session-id-not-echoed":
+	case "session-id-not-echoed", "orphan-response":
 		if a.silence { // then it is not known which request was meant
 			fault = ""
 		}
@@ -325,7 +325,9 @@ func (e *exchange) run() {
 // finished returns the session ID of a finished request of the same side.
 func (e *exchange) finished() []byte {
 	for i := len(e.s.truth.Transactions) - 1; i >= 0; i-- {
-		if t := e.s.truth.Transactions[i]; t.From == e.from && t.State != "orphan" {
+		t := e.s.truth.Transactions[i]
+		open := func(x Transaction) bool { return x.SessionID == t.SessionID && x.State == "unanswered" }
+		if t.From == e.from && t.State != "orphan" && !slices.ContainsFunc(e.s.truth.Transactions, open) {
 			return []byte(t.SessionID)
 		}
 	}
