@@ -17,6 +17,7 @@ func (r *recorder) add(parts ...string) { r.lines = append(r.lines, strings.Join
 func (r *recorder) Frame(f *dissect.Frame) {
 	r.add("frame", string(rune(f.Letter)), string(f.SessionID))
 }
+
 func (r *recorder) Transaction(t *dissect.Transaction) {
 	r.add("transaction", string(t.SessionID), t.State.String())
 }

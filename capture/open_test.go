@@ -31,12 +31,16 @@ type sample struct {
 
 func samples() []sample {
 	return []sample{
-		{"pcap", [][]byte{pcapHead(le, magicMicro, 4, 1), pcapRecord(le, 1, 2, 9, "abc"),
-			pcapRecord(le, 2, 3, 5, "defgh"), pcapRecord(le, 2, 3, 0, "")}, []int{2, 3, 4}},
+		{"pcap", [][]byte{
+			pcapHead(le, magicMicro, 4, 1), pcapRecord(le, 1, 2, 9, "abc"),
+			pcapRecord(le, 2, 3, 5, "defgh"), pcapRecord(le, 2, 3, 0, ""),
+		}, []int{2, 3, 4}},
 		{"pcap big endian", [][]byte{pcapHead(be, magicNano, 4, 1), pcapRecord(be, 1, 2, 9, "abc")}, []int{2}},
-		{"pcapng", [][]byte{ngSection(le), ngInterface(le, 1, ngResol(9)...), ngPacket(le, 0, 1, 9, "abc"),
+		{"pcapng", [][]byte{
+			ngSection(le), ngInterface(le, 1, ngResol(9)...), ngPacket(le, 0, 1, 9, "abc"),
 			ngBlock(le, 77, "unknown"), ngBlock(le, blockSimple, uint32(3), "xyz"), ngSection(be),
-			ngInterface(be, 113), ngPacket(be, 0, 2, 4, "defg")}, []int{3, 5, 8}},
+			ngInterface(be, 113), ngPacket(be, 0, 2, 4, "defg"),
+		}, []int{3, 5, 8}},
 	}
 }
 

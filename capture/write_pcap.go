@@ -30,7 +30,7 @@ func NewPcapWriter(w io.Writer, link LinkType, nanos bool) *PcapWriter {
 	if nanos {
 		p.scale, magic = 1, magicNano
 	}
-	p.w.Write(pcapFileHeader(magic, link)) // bufio returns a failure again later
+	_, _ = p.w.Write(pcapFileHeader(magic, link)) // bufio returns a failure again later
 	return p
 }
 
@@ -59,7 +59,7 @@ func (w *PcapWriter) Write(p Packet) error {
 	h = binary.LittleEndian.AppendUint32(h, uint32(len(p.Data)))
 	h = binary.LittleEndian.AppendUint32(h, uint32(max(p.WireLen, len(p.Data))))
 	w.head = h
-	w.w.Write(h)
+	_, _ = w.w.Write(h) // bufio returns a failure again below
 	_, err := w.w.Write(p.Data)
 	return err
 }

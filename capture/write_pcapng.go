@@ -29,7 +29,7 @@ func NewPcapngWriter(w io.Writer) *PcapngWriter {
 	p.u16(1)
 	p.u16(0)
 	p.u64(^uint64(0)) // the section's length is not known
-	p.end()
+	_ = p.end()       // bufio returns a failure again later
 	return p
 }
 
@@ -67,7 +67,7 @@ func (w *PcapngWriter) Close() error {
 		w.option64(optionReceived, w.stats.Received)
 		w.option64(optionDropped, w.stats.Dropped)
 		w.u32(optionEnd)
-		w.end()
+		_ = w.end() // Flush returns a failure again
 	}
 	w.stats = Stats{}
 	return w.w.Flush()
@@ -89,7 +89,7 @@ func (w *PcapngWriter) iface(link LinkType) uint32 {
 	w.u16(1)
 	w.u32(nanosResol)
 	w.u32(optionEnd)
-	w.end()
+	_ = w.end() // bufio returns a failure again later
 	return uint32(len(w.links) - 1)
 }
 

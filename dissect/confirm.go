@@ -335,7 +335,7 @@ func (h *half) judge(c *candidate, r reply) (have, may grade) {
 	case c.kind == vendor:
 		have, may = h.fits(c)
 	}
-	if match == notYet && !(r.there && r.old && c.end == h.seen()) {
+	if match == notYet && (!r.there || !r.old || c.end != h.seen()) {
 		may = top
 	}
 	return have, max(have, may)

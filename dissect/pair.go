@@ -55,7 +55,7 @@ func (h *half) pairRequest(s *settled) (after []func()) {
 	t := &transaction{id: id, hash: s.hash, size: s.Length}
 	t.Transaction = Transaction{Conn: c, Letter: s.Letter, SessionID: s.SessionID, RequestTime: s.Time}
 	c.checkLogin(s)
-	c.checkToken(h, s)
+	c.checkToken(s)
 	if p, ok := h.requests.done[id]; ok {
 		s.blameFor(protocol.SessionIDReused, "the %s reuses session ID %s of a finished %s transaction", protocol.Name(s.Letter), quote(s.SessionID), protocol.Name(p.letter))
 	}
@@ -124,7 +124,7 @@ func (h *half) pairResponse(s *settled) (after []func()) {
 	c.conclude(t, s)
 	h.checkFailure(s, t)
 	if t.Letter == 'L' && t.State == Answered {
-		c.loggedIn(s, t)
+		c.loggedIn(s)
 	}
 	if t.Letter == 'O' && t.State == Answered {
 		c.loggedOut(t)

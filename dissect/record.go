@@ -178,7 +178,7 @@ const (
 // String returns the state's name in records.
 func (s ConnState) String() string { return [...]string{"open", "closed", "reset"}[s] }
 
-// Summary of one connection, emitted when it ended.
+// Stream sums up one connection, emitted when it ended.
 type Stream struct {
 	Conn           *Conn
 	Client, Server netip.AddrPort

@@ -36,7 +36,7 @@ func deviceKey(f *Frame) string {
 }
 
 // loggedIn takes over the token of a login's answer.
-func (c *Conn) loggedIn(s *settled, t *transaction) {
+func (c *Conn) loggedIn(s *settled) {
 	b := s.Named("access_token")
 	if len(b) != protocol.TokenSize {
 		c.session.loggedIn, c.session.sure = true, false
@@ -61,7 +61,7 @@ func (c *Conn) loggedOut(t *transaction) {
 }
 
 // checkToken looks at the token of a request.
-func (c *Conn) checkToken(h *half, s *settled) {
+func (c *Conn) checkToken(s *settled) {
 	if !s.Layout.Shape().HasToken {
 		return
 	}

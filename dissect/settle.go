@@ -40,7 +40,7 @@ func (h *half) accept(c candidate, g grade) {
 	}
 	end := c.end - int64(c.extra)
 	s := h.frame(c.layout, end)
-	h.fill(s, c, end)
+	h.fill(s, c)
 	h.judgeLength(s, c)
 	h.publish(s, g, c.token)
 	if c.extra > 0 {
@@ -86,7 +86,7 @@ func (h *half) frame(l *protocol.Layout, end int64) *settled {
 }
 
 // fill cuts the packet into its fields.
-func (h *half) fill(s *settled, c candidate, end int64) {
+func (h *half) fill(s *settled, c candidate) {
 	fields := c.layout.Fields
 	if c.tail {
 		fields = append(append(make([]protocol.Field, 0, len(fields)+len(c.layout.Tail)), fields...), c.layout.Tail...)
@@ -180,7 +180,7 @@ func (h *half) truncate(end int64, list []candidate) {
 
 func (h *half) truncateBy(l *protocol.Layout, end int64) {
 	s := h.frame(l, end)
-	h.fill(s, candidate{layout: l, end: end, kind: vendor, tail: l.Shape().TailLengthWidth > 0 && len(s.Raw) > l.Shape().Fixed}, end)
+	h.fill(s, candidate{layout: l, end: end, kind: vendor, tail: l.Shape().TailLengthWidth > 0 && len(s.Raw) > l.Shape().Fixed})
 	want := h.wanted(l, len(s.Raw))
 	missing := want - len(s.Raw)
 	s.Missing += max(missing, 1)

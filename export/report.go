@@ -27,16 +27,16 @@ func newReport(b *base, markdown bool) *report { return &report{b, markdown} }
 
 // printf writes to the buffered output, which keeps its first error until it is flushed.
 func (r *report) printf(format string, args ...any) {
-	fmt.Fprintf(r.out, format, args...) //nolint:errcheck // kept for Flush
+	fmt.Fprintf(r.out, format, args...)
 }
 
 // heading writes a section's title.
 func heading(w *bufio.Writer, title string, markdown bool) {
 	if markdown {
-		fmt.Fprintf(w, "\n## %s\n\n", title) //nolint:errcheck // kept for Flush
+		fmt.Fprintf(w, "\n## %s\n\n", title)
 		return
 	}
-	fmt.Fprintf(w, "\n%s\n", title) //nolint:errcheck // kept for Flush
+	fmt.Fprintf(w, "\n%s\n", title)
 }
 
 // para writes a paragraph, wrapped.
@@ -57,7 +57,7 @@ func (r *report) write(t *Totals) error {
 		r.nothing(t)
 		return nil
 	}
-	r.verdict(t)
+	r.verdict()
 	if err := r.devices(); err != nil {
 		return err
 	}
@@ -78,7 +78,13 @@ func (r *report) captured(t *Totals) {
 		s += fmt.Sprintf(" in %s, %s to %s UTC", duration(t.Last-t.First), wholeTime(t.First), endTime(t.First, t.Last))
 	}
 	if t.NubisonStreams > 0 {
-		s += fmt.Sprintf("; %s, %s of them NUBISON", count(t.TCPStreams, "TCP connection"), thousands(t.NubisonStreams))
+		s += "; " + count(t.TCPStreams, "TCP connection")
+		switch {
+		case t.NubisonStreams < t.TCPStreams:
+			s += fmt.Sprintf(", %s of them NUBISON", thousands(t.NubisonStreams))
+		case t.TCPStreams > 1:
+			s += ", all of them NUBISON"
+		}
 	}
 	r.para(s + ".")
 	if t.Packets == 0 {
@@ -143,7 +149,7 @@ func (r *report) nothing(t *Totals) {
 }
 
 // verdict says in one line whose fault how much is.
-func (r *report) verdict(t *Totals) {
+func (r *report) verdict() {
 	if r.tally.faults == 0 {
 		s := "Nothing is wrong: no violations in " + count(r.tally.transactions, "transaction")
 		if n := r.tally.states[dissect.Pending]; n > 0 {
@@ -170,9 +176,14 @@ func (r *report) verdict(t *Totals) {
 }
 
 var deviceColumns = []column{
-	{title: "Conn.", width: 6, right: true}, {title: "Packets", width: 8, right: true}, {title: "Errors", width: 6, right: true},
-	{title: "Warnings", width: 8, right: true}, {title: "Failed", width: 6, right: true, from: 90},
-	{title: "Unanswered", width: 10, right: true}, {title: "Now", width: 6}, {title: "Device"},
+	{title: "Conn.", width: 6, right: true},
+	{title: "Packets", width: 8, right: true},
+	{title: "Errors", width: 6, right: true},
+	{title: "Warnings", width: 8, right: true},
+	{title: "Failed", width: 6, right: true, from: 90},
+	{title: "Unanswered", width: 10, right: true},
+	{title: "Now", width: 6},
+	{title: "Device"},
 }
 
 func (r *report) devices() error {
@@ -268,9 +279,15 @@ func (r *report) paint(s protocol.Severity) string {
 }
 
 var latencyColumns = []column{
-	{title: "Request", width: 9}, {title: "Sent", width: 8, right: true}, {title: "Answered", width: 8, right: true},
-	{title: "Failed", width: 6, right: true}, {title: "Unanswered", width: 10, right: true}, {title: "Pending", width: 7, right: true, from: 100},
-	{title: "Half in", width: 9, right: true}, {title: "90 % in", width: 9, right: true, from: 100}, {title: "99 % in", width: 9, right: true, from: 120},
+	{title: "Request", width: 9},
+	{title: "Sent", width: 8, right: true},
+	{title: "Answered", width: 8, right: true},
+	{title: "Failed", width: 6, right: true},
+	{title: "Unanswered", width: 10, right: true},
+	{title: "Pending", width: 7, right: true, from: 100},
+	{title: "Half in", width: 9, right: true},
+	{title: "90 % in", width: 9, right: true, from: 100},
+	{title: "99 % in", width: 9, right: true, from: 120},
 	{title: "Slowest", width: 9, right: true},
 }
 

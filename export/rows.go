@@ -22,24 +22,45 @@ type column struct {
 // The lists' columns. The last one takes what is left.
 var (
 	packetColumns = []column{
-		{title: "No.", width: 6, right: true}, {title: "Time (UTC)", width: 18}, {title: "Stream", width: 6, right: true},
-		{title: "Packets", width: 11, from: 120}, {title: "From", width: 6}, {title: "Type", width: 4},
-		{title: "Session", width: 8}, {title: "Bytes", width: 6, right: true, from: 120}, {title: "What"},
+		{title: "No.", width: 6, right: true},
+		{title: "Time (UTC)", width: 18},
+		{title: "Stream", width: 6, right: true},
+		{title: "Packets", width: 11, from: 120},
+		{title: "From", width: 6},
+		{title: "Type", width: 4},
+		{title: "Session", width: 8},
+		{title: "Bytes", width: 6, right: true, from: 120},
+		{title: "What"},
 	}
 	transactionColumns = []column{
-		{title: "No.", width: 6, right: true, from: 100}, {title: "Time (UTC)", width: 18}, {title: "Stream", width: 6, right: true, from: 100},
-		{title: "Type", width: 9}, {title: "Session", width: 8}, {title: "State", width: 10},
-		{title: "Latency", width: 9, right: true}, {title: "Device, error"},
+		{title: "No.", width: 6, right: true, from: 100},
+		{title: "Time (UTC)", width: 18},
+		{title: "Stream", width: 6, right: true, from: 100},
+		{title: "Type", width: 9},
+		{title: "Session", width: 8},
+		{title: "State", width: 10},
+		{title: "Latency", width: 9, right: true},
+		{title: "Device, error"},
 	}
 	violationColumns = []column{
-		{title: "Time (UTC)", width: 18, from: 100}, {title: "Stream", width: 6, right: true}, {title: "Packets", width: 11},
-		{title: "Severity", width: 8, from: 100}, {title: "Whose", width: 7}, {title: "What, and what to do"},
+		{title: "Time (UTC)", width: 18, from: 100},
+		{title: "Stream", width: 6, right: true},
+		{title: "Packets", width: 11},
+		{title: "Severity", width: 8, from: 100},
+		{title: "Whose", width: 7},
+		{title: "What, and what to do"},
 	}
 	streamColumns = []column{
-		{title: "Stream", width: 6, right: true}, {title: "Client", width: 21}, {title: "Server", width: 21, from: 120},
-		{title: "Start (UTC)", width: 18, from: 100}, {title: "Lasted", width: 10, right: true}, {title: "State", width: 6},
-		{title: "Packets", width: 7, right: true}, {title: "Faults", width: 6, right: true},
-		{title: "Missing", width: 7, right: true, from: 120}, {title: "Device"},
+		{title: "Stream", width: 6, right: true},
+		{title: "Client", width: 21},
+		{title: "Server", width: 21, from: 120},
+		{title: "Start (UTC)", width: 18, from: 100},
+		{title: "Lasted", width: 10, right: true},
+		{title: "State", width: 6},
+		{title: "Packets", width: 7, right: true},
+		{title: "Faults", width: 6, right: true},
+		{title: "Missing", width: 7, right: true, from: 120},
+		{title: "Device"},
 	}
 )
 

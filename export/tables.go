@@ -103,7 +103,7 @@ func (w *tablesWriter) Close(t Totals) error {
 func (w *tablesWriter) finish(l *list) error {
 	if l.grid != nil {
 		if l.grid.rows == 0 {
-			defer fmt.Fprintln(w.out, " none") //nolint:errcheck // the writer keeps its first error for Flush
+			defer fmt.Fprintln(w.out, " none")
 		}
 		return l.grid.close()
 	}
@@ -117,7 +117,7 @@ func (w *tablesWriter) finish(l *list) error {
 		return err
 	}
 	if l.more > 0 {
-		fmt.Fprintf(w.out, "and %s more: --view %s shows all\n", thousands(l.more), l.view) //nolint:errcheck // kept for Flush
+		fmt.Fprintf(w.out, "and %s more: --view %s shows all\n", thousands(l.more), l.view)
 	}
 	return nil
 }

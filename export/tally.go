@@ -60,7 +60,6 @@ type blameKey struct {
 type connTally struct {
 	errors, warnings   int64
 	unanswered, failed int64
-	address            string
 }
 
 // deviceTally counts one device, over all its connections.

@@ -135,6 +135,6 @@ func (b *base) shows(v View) bool { return b.o.View == v || b.o.View == All }
 // flush ends a line.
 func (b *base) flush() {
 	if b.o.Flush {
-		b.out.Flush() //nolint:errcheck // the writer keeps its first error for Close
+		b.out.Flush()
 	}
 }

@@ -152,27 +152,45 @@ func (l *Layout) Shape() *Shape { return &l.shape }
 // Layouts are the packets of the protocol. Where several rows fit a packet,
 // the earlier one is preferred.
 var Layouts = []*Layout{
-	{Name: "login", Letter: 'L', From: Device,
-		Fields: []Field{fType, fSession, fClient, fSecret, fProduct, fIdentLen, fIdent}},
+	{
+		Name: "login", Letter: 'L', From: Device,
+		Fields: []Field{fType, fSession, fClient, fSecret, fProduct, fIdentLen, fIdent},
+	},
 	{Name: "logout", Letter: 'O', From: Device, Fields: []Field{fType, fSession, fToken}},
 	{Name: "data", Letter: 'D', From: Device, Fields: []Field{fType, fSession, fToken, fLen2, fPayload}},
-	{Name: "command", Letter: 'C', From: Server,
-		Fields: []Field{fType, fSession, fToken}, Tail: []Field{fLen1, fPayload}},
-	{Name: "heartbeat", Letter: 'H', From: Device,
-		Fields: []Field{fType, fSession, fToken}, Tail: []Field{fLen1, fPayload}},
-	{Name: "response", Letter: 'R', From: Server, Answers: "DHO", Outcome: Success,
-		Fields: []Field{fType, fSession, fStatus}},
-	{Name: "response", Letter: 'R', From: Server, Answers: "L", Outcome: Success,
-		Fields: []Field{fType, fSession, fStatus, fToken}, Tail: []Field{fKeyLen, fKey}},
-	{Name: "response", Letter: 'R', From: Device, Answers: "C", Outcome: Success,
-		Fields: []Field{fType, fSession, fStatus}, Tail: []Field{fLen1, fPayload}},
-	{Name: "response", Letter: 'R', From: Server, Answers: "LDH", Outcome: Failure,
-		Fields: []Field{fType, fSession, fStatus, fError}},
-	{Name: "response", Letter: 'R', From: Device, Answers: "C", Outcome: Failure,
-		Fields: []Field{fType, fSession, fStatus}},
+	{
+		Name: "command", Letter: 'C', From: Server,
+		Fields: []Field{fType, fSession, fToken}, Tail: []Field{fLen1, fPayload},
+	},
+	{
+		Name: "heartbeat", Letter: 'H', From: Device,
+		Fields: []Field{fType, fSession, fToken}, Tail: []Field{fLen1, fPayload},
+	},
+	{
+		Name: "response", Letter: 'R', From: Server, Answers: "DHO", Outcome: Success,
+		Fields: []Field{fType, fSession, fStatus},
+	},
+	{
+		Name: "response", Letter: 'R', From: Server, Answers: "L", Outcome: Success,
+		Fields: []Field{fType, fSession, fStatus, fToken}, Tail: []Field{fKeyLen, fKey},
+	},
+	{
+		Name: "response", Letter: 'R', From: Device, Answers: "C", Outcome: Success,
+		Fields: []Field{fType, fSession, fStatus}, Tail: []Field{fLen1, fPayload},
+	},
+	{
+		Name: "response", Letter: 'R', From: Server, Answers: "LDH", Outcome: Failure,
+		Fields: []Field{fType, fSession, fStatus, fError},
+	},
+	{
+		Name: "response", Letter: 'R', From: Device, Answers: "C", Outcome: Failure,
+		Fields: []Field{fType, fSession, fStatus},
+	},
 	// The vendor does not describe a failed logout: 10 bytes, or 12 with a code.
-	{Name: "response", Letter: 'R', From: Server, Answers: "O", Outcome: Failure,
-		Fields: []Field{fType, fSession, fStatus}, Tail: []Field{fError}},
+	{
+		Name: "response", Letter: 'R', From: Server, Answers: "O", Outcome: Failure,
+		Fields: []Field{fType, fSession, fStatus}, Tail: []Field{fError},
+	},
 }
 
 // Letters are all the type letters, in table order.

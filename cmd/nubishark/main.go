@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -46,7 +47,7 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errs)
-	cmd, err := root.ExecuteC()
+	cmd, err := root.ExecuteContextC(context.Background())
 	if err == nil {
 		return statusOK
 	}
@@ -55,9 +56,9 @@ func run(args []string, in io.Reader, out, errs io.Writer) int {
 		f = &failure{statusUsage, err}
 	}
 	if f.err != nil {
-		fmt.Fprintf(errs, "nubishark: %v\n", f.err) //nolint:errcheck // there is nowhere else to say it
+		fmt.Fprintf(errs, "nubishark: %v\n", f.err)
 		if f.status == statusUsage {
-			fmt.Fprintf(errs, "see: %s --help\n", cmd.CommandPath()) //nolint:errcheck // there is nowhere else to say it
+			fmt.Fprintf(errs, "see: %s --help\n", cmd.CommandPath())
 		}
 	}
 	return f.status

@@ -37,7 +37,7 @@ func (p *progress) show(read, size int64) {
 	}
 	p.next = now.Add(interval)
 	p.shown = true
-	fmt.Fprint(p.w, "\r"+bar(read, size)) //nolint:errcheck // an ornament
+	fmt.Fprint(p.w, "\r"+bar(read, size))
 }
 
 func bar(read, size int64) string {
@@ -54,6 +54,6 @@ func mib(n int64) float64 { return float64(n) / (1 << 20) }
 // clear removes the bar.
 func (p *progress) clear() {
 	if p.shown {
-		fmt.Fprint(p.w, "\r\x1b[K") //nolint:errcheck // an ornament
+		fmt.Fprint(p.w, "\r\x1b[K")
 	}
 }

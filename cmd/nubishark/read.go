@@ -185,11 +185,11 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 	if err != nil {
 		return err
 	}
-	src, err := openCaptures(cmd, files)
+	src, err := openCaptures(files)
 	if err != nil {
 		return err
 	}
-	defer src.Close() //nolint:errcheck // it was only read
+	defer src.Close()
 	out, err := openOutput(a.output, cmd.OutOrStdout())
 	if err != nil {
 		return err
@@ -202,7 +202,7 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 	if err != nil {
 		return failed(statusUsage, "%w", err)
 	}
-	var sink export.Writer = w
+	sink := w
 	if a.device != "" || len(a.streams) > 0 {
 		sink = &export.Selection{Writer: w, Device: a.device, Streams: a.streams}
 	}
@@ -226,7 +226,7 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 }
 
 // openCaptures opens the files, and says plainly what is wrong with one that is none.
-func openCaptures(cmd *cobra.Command, files []string) (capture.Source, error) {
+func openCaptures(files []string) (capture.Source, error) {
 	src, err := capture.Open(files...)
 	var path *fs.PathError
 	if errors.As(err, &path) {

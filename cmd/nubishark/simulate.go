@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"net"
+	"os"
+	"os/signal"
 	"strings"
 	"time"
 
@@ -20,7 +23,7 @@ traffic that never was. Faults are named like the violations that they commit.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newSimulateCapture())
+	cmd.AddCommand(newSimulateDevice(), newSimulateServer(), newSimulateCapture())
 	return cmd
 }
 
@@ -133,4 +136,88 @@ func writeCapture(cmd *cobra.Command, path string, o simulate.Options) error {
 	}
 	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "%d packets of %d connections; %d segments left out\n", s.Packets, s.Connections, s.Lost)
 	return err
+}
+
+// liveFlags are the flags of a stand-in that talks over sockets.
+type liveFlags struct {
+	faultFlags
+	o simulate.Live
+}
+
+func (l *liveFlags) add(cmd *cobra.Command, known []string, interval time.Duration) {
+	l.faultFlags.add(cmd, known)
+	f := cmd.Flags()
+	f.DurationVar(&l.o.Interval, "interval", interval, "time between requests")
+	f.IntVar(&l.o.PayloadMax, "payload-max", 0, "largest payload, in bytes (default: a short text)")
+	f.DurationVar(&l.o.Delay, "delay", 35*time.Second, "how late a late response is")
+}
+
+// options completes the options.
+func (l *liveFlags) options(cmd *cobra.Command, known []string) (simulate.Live, error) {
+	names, err := l.names(known)
+	l.o.Seed, l.o.Faults, l.o.FaultRate, l.o.Log = l.seed, names, l.rate, cmd.OutOrStdout()
+	return l.o, err
+}
+
+func newSimulateDevice() *cobra.Command {
+	var (
+		l liveFlags
+		d simulate.Device
+	)
+	cmd := &cobra.Command{
+		Use:     "device ADDRESS",
+		Short:   "A stand-in device: connects to a server and talks to it",
+		Example: "  nubishark simulate device 127.0.0.1:9100 --requests 5 --fault length-byte-order --fault-rate 0.5",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if d.Live, err = l.options(cmd, simulate.DeviceFaults()); err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
+			defer stop()
+			if err := d.Run(ctx, args[0]); err != nil {
+				return failed(statusInput, "%w", err)
+			}
+			return nil
+		},
+	}
+	l.add(cmd, simulate.DeviceFaults(), time.Second)
+	f := cmd.Flags()
+	f.IntVar(&l.o.Requests, "requests", 10, "requests to send before logging out, 0 for no end")
+	f.StringVar(&d.ClientID, "client-id", "stand-in-client", "client ID of the login")
+	f.StringVar(&d.ClientSecret, "client-secret", "not-a-secret", "client secret of the login")
+	f.StringVar(&d.Product, "product", "PRD00001", "product code of the login")
+	f.StringVar(&d.Identifier, "identifier", "dev-00001", "identifier of the login")
+	return cmd
+}
+
+func newSimulateServer() *cobra.Command {
+	var l liveFlags
+	cmd := &cobra.Command{
+		Use:     "server ADDRESS",
+		Short:   "A stand-in server: answers devices and sends them commands, until Ctrl-C",
+		Example: "  nubishark simulate server 127.0.0.1:9100 --fault error-response,no-response",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o, err := l.options(cmd, simulate.ServerFaults())
+			if err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
+			defer stop()
+			var lc net.ListenConfig
+			listener, err := lc.Listen(ctx, "tcp", args[0])
+			if err != nil {
+				return failed(statusInput, "%w", err)
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "listening on %s\n", listener.Addr())
+			if err := (&simulate.Server{Live: o}).Serve(ctx, listener); err != nil {
+				return failed(statusInput, "%w", err)
+			}
+			return nil
+		},
+	}
+	l.add(cmd, simulate.ServerFaults(), 3*time.Second)
+	cmd.Flags().IntVar(&l.o.Requests, "requests", 0, "commands to send to each device, 0 for no end")
+	return cmd
 }

@@ -420,28 +420,32 @@ func (e *exchange) finishedID() bool {
 }
 
 // junk is what stands before the request.
-func (e *exchange) junk() []byte {
-	switch e.fault {
+func (e *exchange) junk() []byte { return junk(e.fault, e.Rand) }
+
+func junk(fault string, r *rand.Rand) []byte {
+	switch fault {
 	case "short-packet":
-		return []byte("ping-pon")[:1+e.IntN(8)]
+		return []byte("ping-pon")[:1+r.IntN(8)]
 	case "unknown-type":
-		return fmt.Appendf(nil, "+CIPSEND=%d,%s\r\n", e.IntN(9), word(e.Rand, 4+e.IntN(30)))
+		return fmt.Appendf(nil, "+CIPSEND=%d,%s\r\n", r.IntN(9), word(r, 4+r.IntN(30)))
 	}
 	return nil
 }
 
 // deform changes a request as the fault has it.
-func (e *exchange) deform(p []byte) []byte {
-	l := protocol.ByLetter(e.letter)[0].Shape()
-	switch e.fault {
+func (e *exchange) deform(p []byte) []byte { return deform(e.fault, p, e.Rand) }
+
+func deform(fault string, p []byte, r *rand.Rand) []byte {
+	l := protocol.ByLetter(p[0])[0].Shape()
+	switch fault {
 	case "stray-bytes":
 		return append(p, '\r', '\n')
 	case "length-byte-order":
 		p[l.LengthAt], p[l.LengthAt+1] = p[l.LengthAt+1], p[l.LengthAt]
 	case "length-mismatch":
-		binary.BigEndian.PutUint16(p[l.LengthAt:], uint16(len(e.payload)+3+e.IntN(40)))
+		binary.BigEndian.PutUint16(p[l.LengthAt:], uint16(len(p)-l.Fixed+3+r.IntN(40)))
 	case "length-width":
-		if e.letter == 'D' {
+		if l.LengthWidth == 2 {
 			return slices.Delete(p, l.LengthAt, l.LengthAt+1)
 		}
 		return slices.Insert(p, l.Fixed, 0)
@@ -496,7 +500,7 @@ func (e *exchange) answer(p []byte) {
 		r = r[:protocol.StatusAt+1]
 		state = "failed"
 	}
-	e.meddle(p, back, at, state)
+	e.meddle(p, back, at)
 	s := e.put(at, back, e.fault != "", r)
 	s.frame(0, r, v["session_id"])
 	switch e.fault {
@@ -523,7 +527,7 @@ func (e *exchange) answer(p []byte) {
 }
 
 // meddle sends what comes between a request and its answer.
-func (e *exchange) meddle(p []byte, back protocol.Side, at int64, state string) {
+func (e *exchange) meddle(p []byte, back protocol.Side, at int64) {
 	switch e.fault {
 	case "request-repeated":
 		s := e.put(e.now+(at-e.now)/2, e.from, true, p)
