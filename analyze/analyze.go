@@ -123,15 +123,23 @@ func (r *run) result(src capture.Source) Result {
 // Open implements reassembly.Handler.
 func (r *run) Open(*reassembly.Conn) {}
 
+// noBytes marks a connection that ended in one direction before it carried anything.
+type noBytes struct{}
+
 // conn returns the dissector's side of a connection, made when its first bytes come: then it is
 // known where it starts. It is nil for a connection that is not to be dissected.
 func (r *run) conn(c *reassembly.Conn) *dissect.Conn {
-	if c.Data == nil {
-		c.Data = r.d.Open(dissect.Opening{
-			Stream: c.Stream, Addr: c.Addr, Opener: c.Opener, FromStart: c.FromStart, Heard: &c.Packets, Time: c.First,
-		})
+	if dc, ok := c.Data.(*dissect.Conn); ok {
+		return dc
 	}
-	return c.Data.(*dissect.Conn)
+	dc := r.d.Open(dissect.Opening{
+		Stream: c.Stream, Addr: c.Addr, Opener: c.Opener, FromStart: c.FromStart, Heard: &c.Packets, Time: c.First,
+	})
+	if dc == nil {
+		r.other(c)
+	}
+	c.Data = dc
+	return dc
 }
 
 // Chunk implements reassembly.Handler.
@@ -166,26 +174,24 @@ var endings = map[reassembly.End]dissect.Ending{
 
 // End implements reassembly.Handler.
 func (r *run) End(c *reassembly.Conn, d reassembly.Direction, why reassembly.End, time, _ int64) {
-	if dc, ok := c.Data.(*dissect.Conn); ok && dc != nil {
-		r.d.End(dc, int(d), endings[why], time)
-		if dc.Rejected() && why != reassembly.EndReopen || dc.Finished() {
-			r.other(c, dc)
+	switch data := c.Data.(type) {
+	case nil:
+		c.Data = noBytes{}
+	case noBytes:
+		r.other(c)
+	case *dissect.Conn:
+		if data == nil {
+			return
 		}
-		return
+		r.d.End(data, int(d), endings[why], time)
+		if data.Finished() && !data.Confirmed() {
+			r.other(c)
+		}
 	}
-	r.other(c, nil)
 }
 
-// other counts a connection without NUBISON by its lower port, once.
-func (r *run) other(c *reassembly.Conn, dc *dissect.Conn) {
-	if dc != nil && (dc.Confirmed() || !dc.Finished()) {
-		return
-	}
-	if c.Data == nil {
-		c.Data = (*dissect.Conn)(nil)
-	} else if dc == nil {
-		return
-	}
+// other counts a connection without NUBISON by its lower port.
+func (r *run) other(c *reassembly.Conn) {
 	port := min(c.Addr[0].Port(), c.Addr[1].Port())
 	for i := range r.res.OtherPorts {
 		if r.res.OtherPorts[i].Port == port {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/nubishark/nubishark/dissect"
 	"github.com/nubishark/nubishark/protocol"
@@ -94,6 +95,9 @@ const bufferSize = 256 << 10
 
 // check fills in the default view and refuses what does not fit.
 func (o *Options) check() error {
+	if o.View != Default && !slices.Contains(Views, o.View) {
+		return fmt.Errorf("view %q is not known; there are: %v", o.View, Views)
+	}
 	switch o.Format {
 	case JSON, NDJSON:
 		if o.View == Default {
@@ -112,7 +116,7 @@ func (o *Options) check() error {
 		}
 	case Table, Markdown:
 	default:
-		return fmt.Errorf("format %q is not known", o.Format)
+		return fmt.Errorf("format %q is not known; there are: %v", o.Format, Formats)
 	}
 	return nil
 }

@@ -2,9 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"strconv"
 	"strings"
 	"time"
@@ -185,9 +182,9 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 	if err != nil {
 		return err
 	}
-	src, err := openCaptures(files)
+	src, err := capture.Open(files...)
 	if err != nil {
-		return err
+		return failed(statusInput, "%w", err)
 	}
 	defer src.Close()
 	out, err := openOutput(a.output, cmd.OutOrStdout())
@@ -225,19 +222,6 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 	return nil
 }
 
-// openCaptures opens the files, and says plainly what is wrong with one that is none.
-func openCaptures(files []string) (capture.Source, error) {
-	src, err := capture.Open(files...)
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		err = fmt.Errorf("%s: %w", path.Path, path.Err)
-	}
-	if err != nil {
-		return nil, failed(statusInput, "%w", err)
-	}
-	return src, nil
-}
-
 // totals are what the output says beside the records.
 func totals(files []string, r *analyze.Result, damage error) export.Totals {
 	t := export.Totals{
@@ -253,5 +237,3 @@ func totals(files []string, r *analyze.Result, damage error) export.Totals {
 	}
 	return t
 }
-
-var _ io.Writer = (*output)(nil)
