@@ -1,0 +1,425 @@
+package reassembly
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/nubishark/nubishark/capture"
+)
+
+// tape writes down what the assembler says, as one line a connection and direction.
+type tape struct {
+	lines map[string]*strings.Builder
+	order []string
+	next  map[string]int64
+	bad   []string
+	stall map[string]bool
+}
+
+func newTape() *tape {
+	return &tape{lines: map[string]*strings.Builder{}, next: map[string]int64{}, stall: map[string]bool{}}
+}
+
+func (t *tape) line(c *Conn, d Direction) *strings.Builder {
+	k := fmt.Sprintf("%d%c", c.Stream, "><"[d])
+	if t.lines[k] == nil {
+		t.lines[k] = &strings.Builder{}
+		t.order = append(t.order, k)
+	}
+	return t.lines[k]
+}
+
+func (t *tape) Open(c *Conn) {}
+
+func (t *tape) Chunk(c *Conn, d Direction, ch Chunk) {
+	b := t.line(c, d)
+	k := fmt.Sprintf("%d%c", c.Stream, "><"[d])
+	if ch.Offset != t.next[k] {
+		t.bad = append(t.bad, fmt.Sprintf("%s: offset %d, want %d", k, ch.Offset, t.next[k]))
+	}
+	t.next[k] = ch.Offset + int64(len(ch.Bytes)) + ch.Gap
+	if ch.Gap > 0 {
+		fmt.Fprintf(b, "<%d>", ch.Gap)
+	}
+	b.Write(ch.Bytes)
+	if ch.Push {
+		b.WriteByte('|')
+	}
+}
+
+func (t *tape) Stall(c *Conn, d Direction, on bool) {
+	t.stall[fmt.Sprintf("%d%c", c.Stream, "><"[d])] = on
+}
+
+func (t *tape) End(c *Conn, d Direction, why End, _, _ int64) {
+	b := t.line(c, d)
+	if strings.Contains(b.String(), " ") {
+		t.bad = append(t.bad, "ended twice")
+	}
+	fmt.Fprintf(b, " %s", [...]string{"", "fin", "rst", "reopened", "evicted", "open"}[why])
+}
+
+func (t *tape) String() string {
+	slices.Sort(t.order)
+	var all []string
+	for _, k := range t.order {
+		all = append(all, k+t.lines[k].String())
+	}
+	return strings.Join(append(all, t.bad...), "\n")
+}
+
+// op is one segment: from the client (>) or the server (<), or a pause.
+type op struct {
+	dir   byte
+	seq   uint32
+	ack   uint32
+	flags string
+	data  string
+	cut   int   // bytes that the capture left out
+	at    int64 // ms
+	port  uint16
+}
+
+func play(ops []op, o Options) *tape {
+	t := newTape()
+	a := New(t, o)
+	now := int64(0)
+	for i, x := range ops {
+		now = max(now+1e6, x.at*1e6)
+		s := Segment{SrcPort: 4000 + x.port, DstPort: 9000, Seq: x.seq, Ack: x.ack, Payload: []byte(x.data), Length: len(x.data) + x.cut}
+		s.Src[3], s.Dst[3] = 1, 2
+		if x.dir == '<' {
+			s.SrcPort, s.DstPort, s.Src, s.Dst = s.DstPort, s.SrcPort, s.Dst, s.Src
+		}
+		for _, f := range x.flags {
+			s.Flags |= map[rune]byte{'S': FlagSYN, 'A': FlagACK, 'F': FlagFIN, 'R': FlagRST, 'P': FlagPSH}[f]
+		}
+		a.Segment(&s, now, int64(i+1))
+	}
+	a.Close()
+	if a.held != 0 {
+		t.bad = append(t.bad, fmt.Sprintf("%d bytes of held memory are not accounted for", a.held))
+	}
+	return t
+}
+
+// open is a handshake: the first data bytes have sequence numbers 101 and 501.
+func open(more ...op) []op {
+	return append([]op{{'>', 100, 0, "S", "", 0, 0, 0}, {'<', 500, 101, "SA", "", 0, 0, 0}, {'>', 101, 501, "A", "", 0, 0, 0}}, more...)
+}
+
+func TestStreams(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		ops  []op
+		want string
+	}{
+		{"in order", open(
+			op{dir: '>', seq: 101, ack: 501, flags: "AP", data: "hello"}, op{dir: '<', seq: 501, ack: 106, flags: "AP", data: "yes"},
+		), "0<yes| open\n0>hello| open"},
+		{"out of order", open(
+			op{dir: '>', seq: 104, ack: 501, flags: "AP", data: "lo"}, op{dir: '>', seq: 101, ack: 501, flags: "A", data: "hel"},
+		), "0< open\n0>hello| open"},
+		{"retransmitted", open(
+			op{dir: '>', seq: 101, flags: "A", data: "hel"}, op{dir: '>', seq: 101, flags: "A", data: "hel"}, op{dir: '>', seq: 104, flags: "AP", data: "lo"},
+		), "0< open\n0>hello| open"},
+		{"retransmitted with more behind it", open(
+			op{dir: '>', seq: 101, flags: "A", data: "hel"}, op{dir: '>', seq: 101, flags: "AP", data: "hello"},
+		), "0< open\n0>hello| open"},
+		{"the first copy wins after delivery", open(
+			op{dir: '>', seq: 101, flags: "A", data: "hel"}, op{dir: '>', seq: 101, flags: "A", data: "XXXlo"},
+		), "0< open\n0>hello open"},
+		{"the first copy wins while held", open(
+			op{dir: '>', seq: 104, flags: "A", data: "lo"}, op{dir: '>', seq: 103, flags: "A", data: "XXXX!"}, op{dir: '>', seq: 101, flags: "A", data: "he"},
+		), "0< open\n0>heXloX! open"},
+		{"the first copy wins over what fills the hole before it", open(
+			op{dir: '>', seq: 104, flags: "A", data: "lo"}, op{dir: '>', seq: 101, flags: "AP", data: "helXXX"},
+		), "0< open\n0>helloX| open"},
+		{"the sequence number wraps", []op{
+			{dir: '>', seq: 0xfffffffd, flags: "S"},
+			{dir: '<', seq: 500, ack: 0xfffffffe, flags: "SA"},
+			{dir: '>', seq: 3, flags: "A", data: "fgh"},
+			{dir: '>', seq: 0xfffffffe, flags: "A", data: "abcde"},
+		}, "0< open\n0>abcdefgh open"},
+		{"data with the SYN", []op{
+			{dir: '>', seq: 100, flags: "S", data: "fo"}, {dir: '<', seq: 500, ack: 103, flags: "SA"}, {dir: '>', seq: 103, flags: "AP", data: "omore"},
+		}, "0< open\n0>foomore| open"},
+		{"data with a SYN that was not accepted", []op{
+			{dir: '>', seq: 100, flags: "S", data: "fo"},
+			{dir: '>', seq: 100, flags: "S"},
+			{dir: '<', seq: 500, ack: 101, flags: "SA"},
+			{dir: '>', seq: 101, flags: "AP", data: "foomore"},
+		}, "0< open\n0>foomore| open"},
+		{"keep-alive", open(
+			op{dir: '>', seq: 101, flags: "AP", data: "hi"}, op{dir: '>', seq: 102, flags: "A", data: "\x00"}, op{dir: '>', seq: 102, flags: "A"},
+			op{dir: '>', seq: 103, flags: "AP", data: "ho"},
+		), "0< open\n0>hi|ho| open"},
+		{"FIN", open(
+			op{dir: '>', seq: 101, flags: "APF", data: "bye"}, op{dir: '<', seq: 501, ack: 105, flags: "AF"}, op{dir: '>', seq: 105, ack: 502, flags: "A"},
+		), "0< fin\n0>bye| fin"},
+		{"FIN before the data", open(
+			op{dir: '>', seq: 104, flags: "AF"}, op{dir: '>', seq: 101, flags: "AP", data: "bye"},
+		), "0< open\n0>bye| fin"},
+		{"FIN, and the data never came", open(
+			op{dir: '>', seq: 104, flags: "AF"}, op{dir: '<', seq: 501, ack: 105, flags: "A", at: 3000}, op{dir: '<', seq: 501, ack: 105, flags: "A", at: 9000},
+		), "0< open\n0><3> fin"},
+		{"stale FIN", open(
+			op{dir: '>', seq: 101, flags: "AP", data: "hello"}, op{dir: '>', seq: 103, flags: "AF"}, op{dir: '>', seq: 106, flags: "AP", data: "you"},
+		), "0< open\n0>hello|you| open"},
+		{"data behind the FIN", open(
+			op{dir: '>', seq: 101, flags: "AF", data: "bye"}, op{dir: '>', seq: 104, flags: "AP", data: "more"},
+		), "0< open\n0>bye| fin"},
+		{"RST", open(
+			op{dir: '>', seq: 101, flags: "AP", data: "hello"}, op{dir: '<', seq: 501, ack: 106, flags: "R"}, op{dir: '>', seq: 106, flags: "AP", data: "late"},
+		), "0< rst\n0>hello| rst"},
+		{"stale RST", open(
+			op{dir: '>', seq: 101, flags: "AP", data: "hello"}, op{dir: '>', seq: 102, flags: "R"}, op{dir: '>', seq: 106, flags: "AP", data: "you"},
+		), "0< open\n0>hello|you| open"},
+		{"RST before the data", open(
+			op{dir: '>', seq: 106, flags: "R"}, op{dir: '>', seq: 101, flags: "AP", data: "hello"},
+		), "0< rst\n0>hello| rst"},
+		{"refused", []op{{dir: '>', seq: 100, flags: "S"}, {dir: '<', seq: 0, ack: 101, flags: "RA"}}, "0< rst\n0> rst"},
+		{
+			"port reuse after RST", append(open(
+				op{dir: '>', seq: 101, flags: "AP", data: "one"}, op{dir: '<', seq: 501, flags: "R"},
+			), op{dir: '>', seq: 9000, flags: "S"}, op{dir: '<', seq: 7000, ack: 9001, flags: "SA"}, op{dir: '>', seq: 9001, flags: "AP", data: "two"}),
+			"0< rst\n0>one| rst\n1< open\n1>two| open",
+		},
+		{
+			"port reuse without an end", append(open(
+				op{dir: '>', seq: 101, flags: "AP", data: "one"},
+			), op{dir: '>', seq: 9000, flags: "S"}, op{dir: '>', seq: 9001, flags: "AP", data: "two"}),
+			"0< reopened\n0>one| reopened\n1< open\n1>two| open",
+		},
+		{"the last ACK opens nothing", open(
+			op{dir: '>', seq: 101, flags: "AF"}, op{dir: '<', seq: 501, ack: 102, flags: "AF"}, op{dir: '>', seq: 102, ack: 502, flags: "A"},
+		), "0< fin\n0> fin"},
+		{
+			"SYN sent again", append([]op{{dir: '>', seq: 100, flags: "S"}}, open(op{dir: '>', seq: 101, flags: "AP", data: "x"})...),
+			"0< open\n0>x| open",
+		},
+		{"SYN-ACK first", []op{
+			{dir: '<', seq: 500, ack: 101, flags: "SA"}, {dir: '>', seq: 100, flags: "S"}, {dir: '>', seq: 101, ack: 501, flags: "AP", data: "x"},
+		}, "0< open\n0>x| open"},
+		{
+			"old segments after port reuse", append(open(
+				op{dir: '>', seq: 101, flags: "AP", data: "one"},
+			), op{dir: '>', seq: 0x70000000, flags: "S"}, op{dir: '>', seq: 104, flags: "AP", data: "old"}, op{dir: '>', seq: 0x70000001, flags: "AP", data: "new"}),
+			"0< reopened\n0>one| reopened\n1< open\n1>new| open",
+		},
+		{"hole that the peer acknowledged", open(
+			op{dir: '>', seq: 101, flags: "AP", data: "a"}, op{dir: '>', seq: 105, flags: "AP", data: "c"},
+			op{dir: '<', seq: 501, ack: 106, flags: "A"}, op{dir: '<', seq: 501, ack: 106, flags: "A", at: 1500},
+		), "0< open\n0>a|<3>c| open"},
+		{"hole that nobody acknowledged", open(
+			op{dir: '>', seq: 101, flags: "AP", data: "a"}, op{dir: '>', seq: 105, flags: "AP", data: "c"}, op{dir: '>', seq: 106, flags: "AP", data: "d", at: 7000},
+		), "0< open\n0>a|<3>c|d| open"},
+		{"hole filled in time", open(
+			op{dir: '>', seq: 101, flags: "AP", data: "a"}, op{dir: '>', seq: 105, flags: "AP", data: "c"},
+			op{dir: '<', seq: 501, ack: 106, flags: "A"}, op{dir: '>', seq: 102, flags: "AP", data: "bbb", at: 500},
+		), "0< open\n0>a|bbb|c| open"},
+		{"hole with nothing behind it", open(
+			op{dir: '>', seq: 101, flags: "AP", data: "a"}, op{dir: '<', seq: 501, ack: 107, flags: "A"}, op{dir: '<', seq: 501, ack: 107, flags: "A", at: 1500},
+		), "0< open\n0>a|<5> open"},
+		{"an acknowledged FIN that was not captured is no hole", open(
+			op{dir: '>', seq: 101, flags: "AP", data: "a"}, op{dir: '<', seq: 501, ack: 103, flags: "A"}, op{dir: '<', seq: 501, ack: 103, flags: "A", at: 1500},
+		), "0< open\n0>a| open"},
+		{"cut by the snap length", open(
+			op{dir: '>', seq: 101, flags: "AP", data: "ab", cut: 3}, op{dir: '>', seq: 106, flags: "AP", data: "f"},
+		), "0< open\n0>ab<3>|f| open"},
+		{"mid-stream out of order", []op{
+			{dir: '>', seq: 105, ack: 9, flags: "AP", data: "lo"}, {dir: '>', seq: 102, ack: 9, flags: "A", data: "hel"}, {dir: '>', seq: 107, flags: "AP", data: "!"},
+		}, "0< open\n0>hello|!| open"},
+		{"mid-stream keep-alive", []op{
+			{dir: '>', seq: 101, flags: "A", data: "\x00"}, {dir: '>', seq: 102, flags: "AP", data: "hello"},
+		}, "0< open\n0>hello| open"},
+		{"one direction only", []op{
+			{dir: '<', seq: 500, ack: 101, flags: "SA"}, {dir: '<', seq: 501, ack: 160, flags: "AP", data: "yes"}, {dir: '<', seq: 504, ack: 200, flags: "AP", data: "no", at: 9000},
+		}, "0<yes|no| open\n0> open"},
+		{"two connections", []op{
+			{dir: '>', seq: 1, flags: "S"}, {dir: '>', seq: 1, flags: "S", port: 1}, {dir: '>', seq: 2, flags: "AP", data: "a"}, {dir: '>', seq: 2, flags: "AP", data: "b", port: 1},
+		}, "0< open\n0>a| open\n1< open\n1>b| open"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := play(c.ops, Options{}).String(); got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestBounds(t *testing.T) {
+	t.Run("held bytes of a direction", func(t *testing.T) {
+		ops := open()
+		for i := range 40 {
+			ops = append(ops, op{dir: '>', seq: uint32(200 + 10*i), flags: "AP", data: "0123456789"})
+		}
+		got := play(ops, Options{MaxHeld: 2000}).String()
+		if want := "0< open\n0><99>" + strings.Repeat("0123456789|", 40) + " open"; got != want {
+			t.Errorf("got\n%s", got)
+		}
+	})
+	t.Run("connections", func(t *testing.T) {
+		var ops []op
+		for i := range 10 {
+			ops = append(ops, op{dir: '>', seq: 1, flags: "S", port: uint16(i)}, op{dir: '>', seq: 2, flags: "AP", data: "x", port: uint16(i)})
+		}
+		got := play(ops, Options{MaxConns: 4}).String()
+		if n := strings.Count(got, "evicted"); n != 12 {
+			t.Errorf("%d directions were evicted, want those of 6 connections:\n%s", n, got)
+		}
+		if n := strings.Count(got, "x|"); n != 10 {
+			t.Errorf("the bytes of %d connections came, want 10", n)
+		}
+	})
+}
+
+func TestStall(t *testing.T) {
+	tape := play(open(
+		op{dir: '>', seq: 105, flags: "AP", data: "lo"},
+	)[:4], Options{})
+	if !tape.stall["0>"] && tape.String() != "0< open\n0><4>lo| open" {
+		t.Errorf("the hole was not told: %v %s", tape.stall, tape)
+	}
+}
+
+// A segment that was sent again and never acknowledged never reached the peer: that can be told.
+func TestEvidence(t *testing.T) {
+	var c *Conn
+	a := New(&opened{&c}, Options{})
+	seg := func(dir byte, seq, ack uint32, flags byte, data string) {
+		s := Segment{SrcPort: 1, DstPort: 2, Seq: seq, Ack: ack, Flags: flags, Payload: []byte(data), Length: len(data)}
+		if dir == '<' {
+			s.SrcPort, s.DstPort = 2, 1
+		}
+		a.Segment(&s, 1, 1)
+	}
+	seg('>', 100, 0, FlagSYN, "")
+	seg('<', 500, 101, FlagSYN|FlagACK, "")
+	seg('>', 101, 501, FlagACK, "hello")
+	seg('<', 501, 106, FlagACK, "")
+	seg('>', 106, 501, FlagACK, "world")
+	seg('>', 106, 501, FlagACK, "world")
+	if c.Acked[0] != 5 || c.Resent[0] != 10 {
+		t.Errorf("acknowledged up to %d, sent again up to %d; want 5 and 10", c.Acked[0], c.Resent[0])
+	}
+	if s := a.Stats(); s.Retransmitted != 5 || s.Streams != 1 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+type opened struct{ c **Conn }
+
+func (o *opened) Open(c *Conn)                          { *o.c = c }
+func (*opened) Chunk(*Conn, Direction, Chunk)           {}
+func (*opened) Stall(*Conn, Direction, bool)            {}
+func (*opened) End(*Conn, Direction, End, int64, int64) {}
+
+// FuzzAssembler sends pieces of a stream in any order: what is handed on must be in order, each byte as it was
+// first captured.
+func FuzzAssembler(f *testing.F) {
+	f.Add([]byte{0, 5, 0, 5, 5, 1, 3, 4, 2, 40, 3, 0})
+	f.Add([]byte{10, 5, 0, 0, 10, 0, 12, 9, 7, 0, 60, 3})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m := &model{t: t, first: map[int64]byte{}}
+		a := New(m, Options{MaxHeld: 4096, MaxHeldTotal: 8192})
+		s := Segment{SrcPort: 1, DstPort: 2, Seq: 99, Flags: FlagSYN}
+		now := int64(0)
+		a.Segment(&s, now, 1)
+		for i := 0; i+2 < len(b); i += 3 {
+			now += int64(b[i+2]>>5) * 100e6
+			off, n := int64(b[i])*3, int(b[i+1])
+			s := Segment{SrcPort: 1, DstPort: 2, Seq: 100 + uint32(off), Flags: FlagACK, Length: n}
+			if b[i+2]&16 != 0 {
+				s.SrcPort, s.DstPort, s.Seq, s.Ack, s.Length = 2, 1, 7, 100+uint32(off), 0
+				a.Segment(&s, now, int64(i))
+				continue
+			}
+			s.Payload = make([]byte, n-n*int(b[i+2]&1)/2) // half of it may be cut
+			for k := range s.Payload {
+				s.Payload[k] = byte(i + k)
+				if at := off + int64(k); at >= m.next {
+					if _, known := m.first[at]; !known {
+						m.first[at] = s.Payload[k]
+					}
+				}
+			}
+			if b[i+2]&14 == 14 {
+				s.Flags |= FlagFIN
+			}
+			a.Segment(&s, now, int64(i))
+		}
+		a.Close()
+		if a.held != 0 {
+			t.Errorf("%d held bytes are left", a.held)
+		}
+	})
+}
+
+// model checks what an assembler says of one direction.
+type model struct {
+	t     *testing.T
+	next  int64
+	first map[int64]byte
+	ended int
+}
+
+func (m *model) Open(*Conn)                   {}
+func (m *model) Stall(*Conn, Direction, bool) {}
+func (m *model) Chunk(_ *Conn, d Direction, ch Chunk) {
+	if d != 0 {
+		return
+	}
+	if ch.Offset != m.next || m.ended > 0 || ch.Gap > 0 && len(ch.Bytes) > 0 || ch.Gap <= 0 && len(ch.Bytes) == 0 {
+		m.t.Fatalf("chunk %+v after offset %d, ended %d", ch, m.next, m.ended)
+	}
+	for i, c := range ch.Bytes {
+		if want, ok := m.first[ch.Offset+int64(i)]; ok && want != c {
+			m.t.Fatalf("byte %d is %d, was captured first as %d", ch.Offset+int64(i), c, want)
+		}
+	}
+	m.next += int64(len(ch.Bytes)) + ch.Gap
+}
+
+func (m *model) End(_ *Conn, d Direction, _ End, _, _ int64) {
+	if d == 0 {
+		m.ended++
+		if m.ended > 1 {
+			m.t.Fatal("ended twice")
+		}
+	}
+}
+
+func BenchmarkAssembler(b *testing.B) {
+	const conns = 1000
+	a := New(&opened{new(*Conn)}, Options{})
+	payload := make([]byte, 100)
+	seq := make([]uint32, conns)
+	packet := func(i int) Segment {
+		c := i % conns
+		s := Segment{SrcPort: uint16(c), DstPort: 9000, Seq: seq[c], Flags: FlagACK | FlagPSH, Payload: payload, Length: len(payload)}
+		s.Src[0], s.Dst[0] = 10, 20
+		seq[c] += uint32(len(payload))
+		return s
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		s := packet(i)
+		a.Segment(&s, int64(i)*1000, int64(i))
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	p := capture.Packet{Link: 1, Data: ethernet(0x0800, ipv4(6, tcpBytes(1, 2, 3, 4, FlagACK, make([]byte, 100))))}
+	p.WireLen = len(p.Data)
+	var d Decoder
+	b.ReportAllocs()
+	for b.Loop() {
+		var s Segment
+		if !d.Decode(&p, &s) {
+			b.Fatal("no segment")
+		}
+	}
+}
