@@ -1,0 +1,478 @@
+package dissect
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nubishark/nubishark/protocol"
+)
+
+// notes writes down the records as short lines.
+type notes struct{ lines []string }
+
+func (n *notes) add(format string, args ...any) {
+	n.lines = append(n.lines, fmt.Sprintf(format, args...))
+}
+
+func (n *notes) Frame(f *Frame) {
+	s := fmt.Sprintf("%v %d %c %s %d", f.From, f.Offset, f.Letter, f.SessionID, f.Length)
+	if f.Missing > 0 {
+		s += fmt.Sprintf(" missing %d", f.Missing)
+	}
+	n.add("%s", s)
+}
+
+func (n *notes) Transaction(t *Transaction) { n.add("  %s %v", t.SessionID, t.State) }
+
+func (n *notes) Violation(v *Violation) {
+	n.add("! %s %v %d", v.Rule.ID, v.From, v.Offset)
+}
+func (n *notes) Stream(*Stream) {}
+
+// talk is a connection being told to a dissector: device bytes, server bytes, time going by.
+type talk struct {
+	d      *Dissector
+	c      *Conn
+	n      *notes
+	at     [2]int64
+	now    int64
+	packet int64
+	heard  [2]int64
+}
+
+func newTalk(o Options, start Opening) *talk {
+	t := &talk{n: &notes{}, now: 1e9}
+	t.d = New(o, t.n)
+	start.Heard, start.Time = &t.heard, t.now
+	if !start.Addr[0].IsValid() {
+		start.Addr = [2]netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:40000"), netip.MustParseAddrPort("10.0.0.2:9000")}
+	}
+	t.c = t.d.Open(start)
+	return t
+}
+
+// fromSYN is a connection that was seen from its start.
+func fromSYN() *talk {
+	return newTalk(Options{}, Opening{Opener: true, FromStart: [2]bool{true, true}})
+}
+
+func (t *talk) send(dir int, push bool, parts ...string) *talk {
+	for _, p := range parts {
+		t.now += 1e6
+		t.packet++
+		t.heard[dir]++
+		t.d.Bytes(t.c, dir, []byte(p), Part{Offset: t.at[dir], Time: t.now, Packet: t.packet, Push: push})
+		t.at[dir] += int64(len(p))
+	}
+	return t
+}
+
+func (t *talk) device(parts ...string) *talk { return t.send(0, true, parts...) }
+func (t *talk) server(parts ...string) *talk { return t.send(1, true, parts...) }
+
+// piece is a segment in the middle of a write.
+func (t *talk) piece(dir int, s string) *talk { return t.send(dir, false, s) }
+
+func (t *talk) gap(dir int, n int64) *talk {
+	t.now += 1e6
+	t.d.Gap(t.c, dir, n, Part{Offset: t.at[dir], Time: t.now, Packet: t.packet})
+	t.at[dir] += n
+	return t
+}
+
+func (t *talk) wait(d time.Duration) *talk {
+	t.now += int64(d)
+	t.d.Advance(t.now)
+	return t
+}
+
+func (t *talk) end(dir int) *talk {
+	t.now += 1e6
+	t.d.End(t.c, dir, EndFIN, t.now)
+	return t
+}
+
+func (t *talk) close() string {
+	t.d.Close()
+	return strings.Join(t.n.lines, "\n")
+}
+
+const (
+	tok   = "tokentokentokentokentoke"
+	other = "otherotherotherotherothe"
+	login = "Lsession1client-client-clientsecret-secret-secretPRODUCT0\x03one"
+	ack   = "Rsession1\x01" + tok
+)
+
+func data(id, payload string) string {
+	return "D" + id + tok + string([]byte{byte(len(payload) >> 8), byte(len(payload))}) + payload
+}
+
+func ok(id string) string { return "R" + id + "\x01" }
+
+// in logs in, so that what follows stands on a healthy connection.
+func in(t *talk) *talk {
+	return t.device(login).server(ack).device(data("first---", "")).server(ok("first---"))
+}
+
+const loggedIn = "device 0 L session1 61\nserver 0 R session1 34\n  session1 answered\ndevice 61 D first--- 35\nserver 34 R first--- 10\n  first--- answered\n"
+
+func TestFraming(t *testing.T) {
+	beat := "Hbeatbeat" + tok
+	for _, c := range []struct {
+		name string
+		talk func(*talk) *talk
+		want string
+	}{
+		{
+			"two packets in one segment", func(t *talk) *talk { return t.device(data("aaaaaaaa", "x") + data("bbbbbbbb", "y")) },
+			"device 96 D aaaaaaaa 36\ndevice 132 D bbbbbbbb 36\n  aaaaaaaa pending\n  bbbbbbbb pending",
+		},
+		{"one byte at a time", func(t *talk) *talk {
+			for _, b := range []byte(data("aaaaaaaa", "xyz")) {
+				t.piece(0, string([]byte{b}))
+			}
+			return t.server(ok("aaaaaaaa"))
+		}, "device 96 D aaaaaaaa 38\nserver 44 R aaaaaaaa 10\n  aaaaaaaa answered"},
+		{
+			"a tail that the next bytes settle", func(t *talk) *talk { return t.device(beat, "\x02hi"+data("aaaaaaaa", "")) },
+			"device 96 H beatbeat 36\ndevice 132 D aaaaaaaa 35\n  beatbeat pending\n  aaaaaaaa pending",
+		},
+		{
+			"no tail: the answer settles it", func(t *talk) *talk { return t.piece(0, beat).server(ok("beatbeat")) },
+			"device 96 H beatbeat 33\nserver 44 R beatbeat 10\n  beatbeat answered",
+		},
+		{
+			"no tail: the next packet settles it", func(t *talk) *talk { return t.device(beat, data("aaaaaaaa", "")) },
+			"device 96 H beatbeat 33\ndevice 129 D aaaaaaaa 35\n  beatbeat pending\n  aaaaaaaa pending",
+		},
+		{
+			"no tail: the end settles it", func(t *talk) *talk { return t.piece(0, beat).end(0).end(1) },
+			"device 96 H beatbeat 33\n! no-response device 96\n  beatbeat unanswered",
+		},
+		{"a tail of length 0", func(t *talk) *talk { return t.device(beat + "\x00") }, "device 96 H beatbeat 34\n  beatbeat pending"},
+		{"a tail whose length is a letter", func(t *talk) *talk {
+			return t.device(beat + "D" + strings.Repeat("x", 'D')).server(ok("beatbeat"))
+		}, "device 96 H beatbeat 102\nserver 44 R beatbeat 10\n  beatbeat answered"},
+		{
+			"an answer before its request", func(t *talk) *talk { return t.server(ok("aaaaaaaa")).device(data("aaaaaaaa", "x")) },
+			"device 96 D aaaaaaaa 36\nserver 44 R aaaaaaaa 10\n  aaaaaaaa answered",
+		},
+		{
+			"an answer to nothing is held for a second, and no longer", func(t *talk) *talk { return t.server(ok("aaaaaaaa")).wait(1100 * time.Millisecond) },
+			"server 44 R aaaaaaaa 10\n! orphan-response server 44\n  aaaaaaaa orphan",
+		},
+		{"a gap inside a payload", func(t *talk) *talk {
+			return t.piece(0, data("aaaaaaaa", strings.Repeat("x", 100))[:60]).gap(0, 50).device("xxxxxxxxxxxxxxxxxxxxxxxxx" + data("bbbbbbbb", ""))
+		}, "! capture-gap device 156\ndevice 96 D aaaaaaaa 135 missing 50\ndevice 231 D bbbbbbbb 35\n  aaaaaaaa pending\n  bbbbbbbb pending"},
+		{
+			"a gap over boundaries", func(t *talk) *talk { return t.gap(0, 300).device(data("bbbbbbbb", "")) },
+			"! capture-gap device 96\ndevice 396 D bbbbbbbb 35\n  bbbbbbbb pending",
+		},
+		{
+			"behind a gap, in the middle of a packet", func(t *talk) *talk { return t.gap(0, 300).device("D rest of a payload", data("bbbbbbbb", "")) },
+			"! capture-gap device 96\ndevice 415 D bbbbbbbb 35\n  bbbbbbbb pending",
+		},
+		{"the capture's end proves nothing", func(t *talk) *talk { return t.device(data("aaaaaaaa", "hello")[:30]) }, ""},
+		{
+			"cut off by the end", func(t *talk) *talk { return t.device(data("aaaaaaaa", "hello")[:30]).end(0) },
+			"device 96 D aaaaaaaa 30 missing 5\n! truncated-packet device 96",
+		},
+		{
+			"cut off by silence", func(t *talk) *talk { return t.device(data("aaaaaaaa", "hello")[:38]).wait(31 * time.Second) },
+			"device 96 D aaaaaaaa 38 missing 2\n! truncated-packet device 96",
+		},
+		{
+			"cut off by another packet", func(t *talk) *talk { return t.device(data("aaaaaaaa", "hello")[:30], data("bbbbbbbb", "")) },
+			"device 96 D aaaaaaaa 30 missing 5\n! truncated-packet device 96\ndevice 126 D bbbbbbbb 35\n  bbbbbbbb pending",
+		},
+		{
+			"a short write", func(t *talk) *talk { return t.device("ping", data("bbbbbbbb", "")) },
+			"! short-packet device 96\ndevice 100 D bbbbbbbb 35\n  bbbbbbbb pending",
+		},
+		{"short writes at the end", func(t *talk) *talk { return t.device("ping", "ping").end(0) }, "! short-packet device 96\n! short-packet device 100"},
+		{
+			"the start of a packet is no short write", func(t *talk) *talk { return t.piece(0, data("aaaaaaaa", "x")[:4]).device(data("aaaaaaaa", "x")[4:]) },
+			"device 96 D aaaaaaaa 36\n  aaaaaaaa pending",
+		},
+		{
+			"stray bytes", func(t *talk) *talk { return t.device(data("aaaaaaaa", "x")+"\r\n", data("bbbbbbbb", "")) },
+			"device 96 D aaaaaaaa 36\n! stray-bytes device 132\ndevice 134 D bbbbbbbb 35\n  aaaaaaaa pending\n  bbbbbbbb pending",
+		},
+		{
+			"rubbish", func(t *talk) *talk { return t.device("AT+CIPSEND=43\r\n", data("bbbbbbbb", "")) },
+			"! unknown-type device 96\ndevice 111 D bbbbbbbb 35\n  bbbbbbbb pending",
+		},
+		{
+			"little-endian length", func(t *talk) *talk { return t.device("Daaaaaaaa"+tok+"\x03\x00abc", data("bbbbbbbb", "")) },
+			"device 96 D aaaaaaaa 38\n! length-byte-order device 96\ndevice 134 D bbbbbbbb 35\n  aaaaaaaa pending\n  bbbbbbbb pending",
+		},
+		{
+			"one-byte length", func(t *talk) *talk { return t.device("Daaaaaaaa"+tok+"\x0bhello world", data("bbbbbbbb", "")) },
+			"device 96 D aaaaaaaa 45\n! length-width device 96\ndevice 141 D bbbbbbbb 35\n  aaaaaaaa pending\n  bbbbbbbb pending",
+		},
+		{
+			"no length", func(t *talk) *talk { return t.device(beat+"{hello world}", data("bbbbbbbb", "")) },
+			"device 96 H beatbeat 46\n! length-missing device 96\ndevice 142 D bbbbbbbb 35\n  beatbeat pending\n  bbbbbbbb pending",
+		},
+		{
+			"a wrong length", func(t *talk) *talk { return t.device("Daaaaaaaa"+tok+"\x00\x14hello world", data("bbbbbbbb", "")) },
+			"device 96 D aaaaaaaa 46\n! length-mismatch device 96\ndevice 142 D bbbbbbbb 35\n  aaaaaaaa pending\n  bbbbbbbb pending",
+		},
+		{
+			"silence", func(t *talk) *talk { return t.device(data("aaaaaaaa", "")).wait(31 * time.Second) },
+			"device 96 D aaaaaaaa 35\n! no-response device 96\n  aaaaaaaa unanswered",
+		},
+		{
+			"a late answer", func(t *talk) *talk {
+				return t.device(data("aaaaaaaa", "")).wait(31 * time.Second).server(ok("aaaaaaaa"))
+			},
+			"device 96 D aaaaaaaa 35\n! no-response device 96\n  aaaaaaaa unanswered\nserver 44 R aaaaaaaa 10\n! late-response server 44",
+		},
+		{
+			"a lost answer blames nobody", func(t *talk) *talk { return t.device(data("aaaaaaaa", "")).gap(1, 10).wait(31 * time.Second) },
+			"device 96 D aaaaaaaa 35\n! capture-gap server 44\n  aaaaaaaa unanswered",
+		},
+		{
+			"another token", func(t *talk) *talk { return t.device("Oaaaaaaaa" + other) },
+			"device 96 O aaaaaaaa 33\n! token-mismatch device 96\n  aaaaaaaa pending",
+		},
+		{
+			"an unknown error code", func(t *talk) *talk { return t.device(data("aaaaaaaa", "")).server("Raaaaaaaa\x00\x12\x34") },
+			"device 96 D aaaaaaaa 35\nserver 44 R aaaaaaaa 12\n! error-response server 44\n! unknown-error-code server 44\n  aaaaaaaa failed",
+		},
+		{"a failed logout of either size", func(t *talk) *talk {
+			return t.device("Oaaaaaaaa" + tok).server("Raaaaaaaa\x00").device("Obbbbbbbb" + tok).server("Rbbbbbbbb\x00\x00\x05").wait(2 * time.Second)
+		}, "device 96 O aaaaaaaa 33\ndevice 129 O bbbbbbbb 33\nserver 44 R aaaaaaaa 10\n  aaaaaaaa failed\nserver 54 R bbbbbbbb 12\n  bbbbbbbb failed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := c.talk(in(fromSYN())).close()
+			got, found := strings.CutPrefix(got+"\n", loggedIn)
+			if got = strings.TrimSuffix(got, "\n"); !found || got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestOtherProtocols(t *testing.T) {
+	for name, s := range map[string][2]string{
+		"HTTP":   {"HEAD / HTTP/1.1\r\nHost: example\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
+		"Redis":  {"*1\r\n$4\r\nPING\r\n", "+PONG\r\n"},
+		"TLS":    {"\x16\x03\x01\x00\x05hello", "\x16\x03\x03\x00\x05world"},
+		"MQTT":   {"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00", "\x20\x02\x00\x00"},
+		"letter": {"Hello there, this is a line of text that starts with a letter of ours\n", "Right, and so does this one, which is long enough to be anything\n"},
+		"SMTP":   {"HELO example.org and a lot of other text that follows\r\n", "220 ready\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := fromSYN()
+			for range 50 {
+				k.device(s[0]).server(s[1])
+			}
+			if got := k.end(0).end(1).close(); got != "" {
+				t.Errorf("got\n%s", got)
+			}
+		})
+	}
+}
+
+// Rubbish must not pile up, however much comes.
+func TestRubbishIsBounded(t *testing.T) {
+	k := newTalk(Options{Ports: Ports{{9000, 9000}}}, Opening{Opener: true, FromStart: [2]bool{true, true}})
+	for range 3000 {
+		k.device(strings.Repeat("?", 1000))
+	}
+	if n := cap(k.c.half[0].back); n > 4*maxWait {
+		t.Errorf("%d bytes are held", n)
+	}
+	if got := k.end(0).close(); got != "! unknown-type device 0" {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+func TestSides(t *testing.T) {
+	addr := func(a, b string) [2]netip.AddrPort {
+		return [2]netip.AddrPort{netip.MustParseAddrPort(a), netip.MustParseAddrPort(b)}
+	}
+	high, low := addr("10.0.0.1:40000", "10.0.0.2:9000"), addr("10.0.0.2:9000", "10.0.0.1:40000")
+	for _, c := range []struct {
+		name string
+		opts Options
+		o    Opening
+		dir  int
+		want string
+	}{
+		{"the opener is the device", Options{}, Opening{Addr: low, Opener: true, FromStart: [2]bool{true, true}}, 0, "device 0 D aaaaaaaa 35"},
+		{"the letter tells", Options{}, Opening{Addr: low}, 0, "device 0 D aaaaaaaa 35"},
+		{"the port was named", Options{ServerPort: 40000}, Opening{Addr: high}, 0, "server 0 D aaaaaaaa 35"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := newTalk(c.opts, c.o)
+			got := k.send(c.dir, true, data("aaaaaaaa", ""), data("bbbbbbbb", "")).close()
+			if !strings.Contains(got, c.want) {
+				t.Errorf("got\n%s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestByteOrder(t *testing.T) {
+	k := newTalk(Options{LittleEndian: true}, Opening{Opener: true, FromStart: [2]bool{true, true}})
+	got := k.device(login).server(ack).device("Daaaaaaaa" + tok + "\x03\x00abc").server(ok("aaaaaaaa")).close()
+	if strings.Contains(got, "!") || !strings.Contains(got, "device 61 D aaaaaaaa 38") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+func TestForcedPort(t *testing.T) {
+	if c := New(Options{Ports: Ports{{1, 2}, {9001, 9100}}}, &notes{}).Open(Opening{
+		Addr: [2]netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:40000"), netip.MustParseAddrPort("10.0.0.2:9000")},
+	}); c != nil {
+		t.Error("a connection on another port is dissected")
+	}
+}
+
+// checker holds what every run must keep.
+type checker struct {
+	t    *testing.T
+	next map[*Conn]*[3]int64
+	last [3]int64 // numbers
+	all  []string
+}
+
+func (k *checker) Frame(f *Frame) {
+	n := k.next[f.Conn]
+	if n == nil {
+		n = &[3]int64{}
+		k.next[f.Conn] = n
+	}
+	if f.Offset < n[f.dir] || f.Length <= 0 || len(f.Raw) != f.Length {
+		k.t.Fatalf("frame at %d of %d bytes, after %d", f.Offset, f.Length, n[f.dir])
+	}
+	n[f.dir] = f.Offset + int64(f.Length)
+	k.count(0, f.Number)
+	at := 0
+	for _, v := range f.Fields {
+		if v.At < at || v.At+len(v.Value) > f.Length {
+			k.t.Fatalf("field %s at %d of a frame of %d bytes", v.Name, v.At, f.Length)
+		}
+		at = v.At + len(v.Value)
+	}
+	k.all = append(k.all, fmt.Sprint(f.Number, f.From, f.Offset, f.Length, f.Violations, f.Transaction))
+}
+
+func (k *checker) count(i int, n int64) {
+	if n != k.last[i]+1 {
+		k.t.Fatalf("number %d after %d", n, k.last[i])
+	}
+	k.last[i] = n
+}
+
+func (k *checker) Transaction(t *Transaction) {
+	if t.State == Outstanding || t.Number == 0 {
+		k.t.Fatalf("transaction %+v", t)
+	}
+	k.all = append(k.all, fmt.Sprint(t.Number, t.State, t.Request, t.Response))
+}
+
+func (k *checker) Violation(v *Violation) {
+	k.count(1, v.Number)
+	if v.Rule == nil || v.Message == "" || len(v.Bytes) > maxBytes || v.Offset < 0 {
+		k.t.Fatalf("violation %+v", v)
+	}
+	if v.Rule.Severity == protocol.Note && v.Blame != protocol.Unknown {
+		k.t.Fatalf("a note blames the %v", v.Blame)
+	}
+	k.all = append(k.all, fmt.Sprint(v.Rule.ID, v.From, v.Offset, v.Length))
+}
+func (k *checker) Stream(*Stream) {}
+
+// FuzzDissector sends anything, cut anywhere, with gaps and pauses: what comes out keeps its order,
+// memory stays bounded, and the same input gives the same records.
+func FuzzDissector(f *testing.F) {
+	f.Add([]byte(login + "\xff\x01" + ack + "\xff\x00" + data("aaaaaaaa", "x") + "\xff\x01" + ok("aaaaaaaa")))
+	f.Add([]byte(login + "\xff\x01" + ack + "\xff\x02\xff\x00" + data("aaaaaaaa", "x") + "\xff\x03\xff\x01" + ok("aaaaaaaa")))
+	f.Add([]byte("Hbeatbeat" + tok + "\x02hi\xff\x04\xff\x00" + data("aaaaaaaa", "x") + "\xff\x05"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		one, two := fuzzed(t, b), fuzzed(t, b)
+		if fmt.Sprint(one) != fmt.Sprint(two) {
+			t.Fatalf("two runs differ:\n%v\n%v", one, two)
+		}
+	})
+}
+
+// fuzzed plays bytes; 0xff begins an order.
+func fuzzed(t *testing.T, b []byte) []string {
+	k := &checker{t: t, next: map[*Conn]*[3]int64{}}
+	x := newTalk(Options{}, Opening{Opener: true, FromStart: [2]bool{true, true}})
+	x.d.sink = k
+	dir := 0
+	for len(b) > 0 {
+		i := strings.IndexByte(string(b), 0xff)
+		if i != 0 {
+			if i < 0 {
+				i = len(b)
+			}
+			x.send(dir, true, string(b[:i]))
+			b = b[i:]
+			continue
+		}
+		if len(b) < 2 {
+			break
+		}
+		switch b[1] % 8 {
+		case 0, 1:
+			dir = int(b[1] % 8)
+		case 2:
+			x.gap(dir, int64(b[1])+1)
+		case 3:
+			x.wait(time.Duration(b[1]) * 200 * time.Millisecond)
+		case 4:
+			x.end(dir)
+		case 5:
+			x.d.Stall(x.c, dir, b[1]&8 != 0)
+		case 6:
+			x.gap(dir, 1<<20)
+		case 7:
+			x.piece(dir, "D")
+		}
+		b = b[2:]
+		for i := range x.c.half {
+			if n := len(x.c.half[i].buf); n > 1<<20 {
+				t.Fatalf("%d bytes are held", n)
+			}
+		}
+	}
+	x.close()
+	return k.all
+}
+
+func BenchmarkDissector(b *testing.B) {
+	x := in(fromSYN())
+	x.d.sink = discard{}
+	p := []byte(data("aaaaaaaa", strings.Repeat("x", 64)))
+	r := []byte(ok("aaaaaaaa"))
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		for k := 1; k < 9; k++ {
+			p[k] = byte('a' + i>>(3*k)&7)
+			r[k] = p[k]
+		}
+		x.now += 1e6
+		x.d.Bytes(x.c, 0, p, Part{Offset: x.at[0], Time: x.now, Packet: x.packet, Push: true})
+		x.d.Bytes(x.c, 1, r, Part{Offset: x.at[1], Time: x.now, Packet: x.packet + 1, Push: true})
+		x.at[0] += int64(len(p))
+		x.at[1] += int64(len(r))
+		x.packet += 2
+	}
+}
+
+type discard struct{}
+
+func (discard) Frame(*Frame)             {}
+func (discard) Transaction(*Transaction) {}
+func (discard) Violation(*Violation)     {}
+func (discard) Stream(*Stream)           {}
