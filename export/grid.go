@@ -14,8 +14,8 @@ import (
 // padding is what tablewriter puts around a cell.
 const padding = 2
 
-// minFlex is the least width of the column that takes what is left.
-const minFlex = 20
+// minFlex is the least width of the column that takes what is left, as long as another can be left out.
+const minFlex = 24
 
 // grid lays rows out in columns, each as wide as it is told, row by row. The cells of the last
 // column are wrapped, all others cut where they are too long.
@@ -32,20 +32,12 @@ type grid struct {
 // newGrid starts a table for a terminal of so many columns.
 func newGrid(w io.Writer, cols []column, width int, markdown bool) *grid {
 	g := &grid{markdown: markdown}
-	left := width
-	for i, c := range cols {
-		if c.from > width && !markdown {
-			continue
-		}
-		g.cols = append(g.cols, c)
-		g.shown = append(g.shown, i)
-		left -= c.width + padding
-	}
+	left := g.choose(cols, width)
 	widths := tw.NewMapper[int, int]()
 	for i, c := range g.cols {
 		n := c.width
 		if n == 0 {
-			n = max(left, minFlex)
+			n = max(left, minFlex/2)
 		}
 		g.widths = append(g.widths, n)
 		widths.Set(i, n+padding)
@@ -59,6 +51,39 @@ func newGrid(w io.Writer, cols []column, width int, markdown bool) *grid {
 	}
 	g.t.Header(titles...)
 	return g
+}
+
+// choose leaves out columns, those for the widest terminals first, until the last one has room, and returns
+// how much that is.
+func (g *grid) choose(cols []column, width int) (left int) {
+	out := make([]bool, len(cols))
+	for {
+		left = width - padding
+		drop, flex := -1, false
+		for i, c := range cols {
+			if out[i] {
+				continue
+			}
+			flex = flex || c.width == 0
+			if c.width > 0 {
+				left -= c.width + padding
+			}
+			if c.from > 0 && (drop < 0 || c.from > cols[drop].from) {
+				drop = i
+			}
+		}
+		if g.markdown || drop < 0 || left >= minFlex || !flex && left+padding >= 0 {
+			break
+		}
+		out[drop] = true
+	}
+	for i, c := range cols {
+		if !out[i] {
+			g.cols = append(g.cols, c)
+			g.shown = append(g.shown, i)
+		}
+	}
+	return left
 }
 
 // gridOptions pins down what else would depend on the environment.

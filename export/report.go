@@ -42,7 +42,7 @@ func heading(w *bufio.Writer, title string, markdown bool) {
 // para writes a paragraph, wrapped.
 func (r *report) para(s string) {
 	if r.markdown {
-		r.printf("%s\n", markdownCell.Replace(s))
+		r.printf("%s\n\n", markdownCell.Replace(s))
 		return
 	}
 	r.printf("%s\n", wrap(s, r.o.Width))
@@ -180,7 +180,7 @@ var deviceColumns = []column{
 	{title: "Packets", width: 8, right: true},
 	{title: "Errors", width: 6, right: true},
 	{title: "Warnings", width: 8, right: true},
-	{title: "Failed", width: 6, right: true, from: 90},
+	{title: "Failed", width: 6, right: true, from: 1},
 	{title: "Unanswered", width: 10, right: true},
 	{title: "Now", width: 6},
 	{title: "Device"},
@@ -221,15 +221,29 @@ func (r *report) problems() {
 	heading(r.out, "What is wrong, worst and first first", r.markdown)
 	for i, k := range list {
 		if i == topProblems {
-			rest := make([]string, 0, len(list)-i)
-			for _, k := range list[i:] {
-				rest = append(rest, fmt.Sprintf("%s ×%s", k.rule.ID, thousands(k.count)))
-			}
+			rest := others(list[i:])
 			r.para("and " + strings.Join(rest, ", ") + ": --view violations shows all.")
 			break
 		}
 		r.problem(k)
 	}
+}
+
+// others names the rules of groups, each once, with how often it was broken.
+func others(list []*group) (names []string) {
+	for i, k := range list {
+		n, first := int64(0), true
+		for j, o := range list {
+			if o.rule == k.rule {
+				n += o.count
+				first = first && j >= i
+			}
+		}
+		if first {
+			names = append(names, fmt.Sprintf("%s ×%s", k.rule.ID, thousands(n)))
+		}
+	}
+	return names
 }
 
 func (r *report) problem(k *group) {
@@ -284,7 +298,7 @@ var latencyColumns = []column{
 	{title: "Answered", width: 8, right: true},
 	{title: "Failed", width: 6, right: true},
 	{title: "Unanswered", width: 10, right: true},
-	{title: "Pending", width: 7, right: true, from: 100},
+	{title: "Pending", width: 7, right: true, from: 2},
 	{title: "Half in", width: 9, right: true},
 	{title: "90 % in", width: 9, right: true, from: 100},
 	{title: "99 % in", width: 9, right: true, from: 120},

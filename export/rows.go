@@ -15,54 +15,57 @@ type column struct {
 	// width is in terminal columns; 0 for the one that takes what is left.
 	width int
 	right bool
-	// from is the width of a terminal from which the column is shown.
+	// from says how soon the column is left out where there is not enough room: the highest first, 0 never.
 	from int
 }
 
 // The lists' columns. The last one takes what is left.
 var (
 	packetColumns = []column{
-		{title: "No.", width: 6, right: true},
-		{title: "Time (UTC)", width: 18},
+		{title: "No.", width: 6, right: true, from: 2},
+		{title: "Time (UTC)", width: timeWidth},
 		{title: "Stream", width: 6, right: true},
-		{title: "Packets", width: 11, from: 120},
+		{title: "Packets", width: 11, from: 3},
 		{title: "From", width: 6},
 		{title: "Type", width: 4},
 		{title: "Session", width: 8},
-		{title: "Bytes", width: 6, right: true, from: 120},
+		{title: "Bytes", width: 6, right: true, from: 4},
 		{title: "What"},
 	}
 	transactionColumns = []column{
-		{title: "No.", width: 6, right: true, from: 100},
-		{title: "Time (UTC)", width: 18},
-		{title: "Stream", width: 6, right: true, from: 100},
+		{title: "No.", width: 6, right: true, from: 3},
+		{title: "Time (UTC)", width: timeWidth},
+		{title: "Stream", width: 6, right: true, from: 2},
 		{title: "Type", width: 9},
-		{title: "Session", width: 8},
+		{title: "Session", width: 8, from: 1},
 		{title: "State", width: 10},
 		{title: "Latency", width: 9, right: true},
 		{title: "Device, error"},
 	}
 	violationColumns = []column{
-		{title: "Time (UTC)", width: 18, from: 100},
+		{title: "Time (UTC)", width: timeWidth, from: 1},
 		{title: "Stream", width: 6, right: true},
 		{title: "Packets", width: 11},
-		{title: "Severity", width: 8, from: 100},
+		{title: "Severity", width: 8, from: 2},
 		{title: "Whose", width: 7},
 		{title: "What, and what to do"},
 	}
 	streamColumns = []column{
 		{title: "Stream", width: 6, right: true},
 		{title: "Client", width: 21},
-		{title: "Server", width: 21, from: 120},
-		{title: "Start (UTC)", width: 18, from: 100},
-		{title: "Lasted", width: 10, right: true},
+		{title: "Server", width: 21, from: 3},
+		{title: "Start (UTC)", width: timeWidth, from: 2},
+		{title: "Lasted", width: 10, right: true, from: 1},
 		{title: "State", width: 6},
 		{title: "Packets", width: 7, right: true},
 		{title: "Faults", width: 6, right: true},
-		{title: "Missing", width: 7, right: true, from: 120},
+		{title: "Missing", width: 7, right: true, from: 4},
 		{title: "Device"},
 	}
 )
+
+// timeWidth is the width of dayTime.
+const timeWidth = 18
 
 // maxSaid bounds the packet numbers and the payload that a line shows.
 const (
