@@ -106,9 +106,19 @@ func (r *run) packet(p *capture.Packet) bool {
 	if len(p.Data) < p.WireLen {
 		r.res.Cut++
 	}
-	r.d.Advance(p.Time)
+	r.advance(p.Time)
 	r.a.Packet(p)
 	return r.opts.MaxPackets == 0 || r.res.Packets < r.opts.MaxPackets
+}
+
+// advance runs the timers of both stages up to a moment, in the order of time: a hole becomes a gap
+// before a later silence is judged.
+func (r *run) advance(now int64) {
+	for t := min(r.a.Due(), r.d.Due()); t < now; t = min(r.a.Due(), r.d.Due()) {
+		r.a.Advance(t)
+		r.d.Advance(t + 1)
+	}
+	r.d.Advance(now)
 }
 
 func (r *run) result(src capture.Source) Result {

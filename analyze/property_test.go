@@ -209,3 +209,49 @@ func TestLossAccusesNobody(t *testing.T) {
 		}
 	}
 }
+
+// made makes packets and the truth about them.
+func made(t testing.TB, o simulate.Options) ([]capture.Packet, *facts) {
+	t.Helper()
+	var p packets
+	want := &facts{whole: map[string]bool{}}
+	if _, err := simulate.Generate(&p, o, want.take); err != nil {
+		t.Fatal(err)
+	}
+	return p.list, want.sort()
+}
+
+func analysed(t testing.TB, list []capture.Packet) *facts {
+	t.Helper()
+	got := &facts{}
+	if _, err := analyze.Run(&packets{list: list}, analyze.Options{}, got); err != nil {
+		t.Fatal(err)
+	}
+	return got.sort()
+}
+
+// Wherever a capture ends or starts, and whichever packet it lacks, nobody is accused of what is not true.
+func TestEveryCutAndEveryLoss(t *testing.T) {
+	for seed := range *seeds {
+		o := simulate.Options{Seed: seed, Connections: 2, Requests: 12, PayloadMax: 200, Spacing: 100e6, Interval: 200e6, Recut: seed%2 == 1}
+		if seed%4 >= 2 {
+			o.Faults, o.FaultRate = simulate.FaultNames(), 0.1
+		}
+		list, want := made(t, o)
+		for i := range list {
+			for name, part := range map[string][]capture.Packet{
+				"ends before": list[:i], "starts at": list[i:], "lacks": slices.Concat(list[:i], list[i+1:]),
+			} {
+				got := analysed(t, part)
+				for _, v := range got.violations {
+					if _, there := slices.BinarySearch(want.violations, v); !there && name != "starts at" {
+						t.Errorf("seed %d, the capture %s packet %d: accused falsely: %s", seed, name, i+1, v)
+					}
+				}
+				if name == "starts at" && len(want.violations) == 0 && len(got.violations) > 0 {
+					t.Errorf("seed %d, the capture %s packet %d: accused falsely: %s", seed, name, i+1, got.violations)
+				}
+			}
+		}
+	}
+}

@@ -2,6 +2,7 @@ package dissect
 
 import (
 	"container/heap"
+	"math"
 	"net/netip"
 )
 
@@ -231,6 +232,14 @@ func (c *Conn) look(dir int) {
 // before reports whether the bytes at the boundary came before those at the other's.
 func (h *half) before(o *half) bool {
 	return len(h.segs) > 0 && (len(o.segs) == 0 || h.segs[0].packet < o.segs[0].packet)
+}
+
+// Due returns the earliest moment behind which Advance may have something to do (ns).
+func (d *Dissector) Due() int64 {
+	if len(d.timers) == 0 {
+		return math.MaxInt64
+	}
+	return d.timers[0].at
 }
 
 // Advance runs the timers up to a moment of capture time (ns).

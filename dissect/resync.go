@@ -70,6 +70,16 @@ func (h *half) strongBehind(x int64) int64 {
 	return -1
 }
 
+// lastWriteEnd returns the last write end of the bytes seen, or the boundary if there is none.
+func (h *half) lastWriteEnd() int64 {
+	for i := len(h.segs) - 1; i >= 0; i-- {
+		if h.segs[i].push {
+			return h.segs[i].end
+		}
+	}
+	return h.pos
+}
+
 // reachesOver reports whether every reading of a packet at x has y inside.
 func (h *half) reachesOver(x, y int64) bool {
 	var buf [8]candidate
@@ -88,7 +98,11 @@ func (h *half) stillAdrift(waiting bool) bool {
 		h.skipTo(h.seen())
 		return true
 	case h.ended == fileEnded:
-		if len(h.buf) <= maxStray && h.junk.end == 0 {
+		// What the capture's end cut off, and short writes before it, prove nothing.
+		if x := h.lastWriteEnd(); h.adrift == loudly && x-h.pos > maxStray && x < h.seen() {
+			h.skipTo(x)
+			h.adrift = quietly
+		} else if x-h.pos <= maxStray && h.junk.end == 0 {
 			h.adrift = quietly
 		}
 		h.skipTo(h.seen())

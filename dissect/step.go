@@ -133,6 +133,9 @@ func (h *half) reason() bool {
 	if (g == none || c.kind != vendor) && h.shortWrites(r) {
 		return true
 	}
+	if h.ended == fileEnded && v == settle && g == none && h.goesOn(list) {
+		v = giveUp // what the capture's end cut off proves nothing
+	}
 	switch v {
 	case settle:
 		h.accept(c, g)
@@ -141,6 +144,16 @@ func (h *half) reason() bool {
 		return h.cutByGap(list)
 	}
 	return h.abandon(list)
+}
+
+// goesOn reports whether a vendor's reading ends behind the bytes seen.
+func (h *half) goesOn(list []candidate) bool {
+	for i := range list {
+		if c := &list[i]; c.kind == vendor && (c.end < 0 || c.end > h.seen()) {
+			return true
+		}
+	}
+	return false
 }
 
 // cutByGap gives up a packet whose end cannot be known because a gap hides it.

@@ -3,6 +3,7 @@ package reassembly
 import (
 	"cmp"
 	"container/heap"
+	"math"
 	"slices"
 
 	"github.com/nubishark/nubishark/capture"
@@ -445,13 +446,18 @@ func (a *Assembler) endBoth(f *flow, why End, time, packet int64) {
 	}
 }
 
+// Due returns the earliest moment at which Advance may have something to do (ns).
+func (a *Assembler) Due() int64 {
+	if len(a.due) == 0 {
+		return math.MaxInt64
+	}
+	return a.due[0].at
+}
+
 // Advance runs the timers up to a moment of capture time (ns).
 func (a *Assembler) Advance(now int64) {
-	if now <= a.now {
-		return
-	}
-	a.now = now
-	for len(a.due) > 0 && a.due[0].at <= now {
+	a.now = max(a.now, now)
+	for len(a.due) > 0 && a.due[0].at <= a.now {
 		t := heap.Pop(&a.due).(timer)
 		if t.f.due != t.at {
 			continue
