@@ -132,7 +132,7 @@ func (h *half) startsAt(x int64) answer {
 		return no
 	}
 	match := h.strong(x, nil)
-	if match == yes || !h.segStart(x) || !protocol.MaySend(h.c.sideOf(h.dir), b[0]) {
+	if match == yes || !h.segStart(x) {
 		return match
 	}
 	switch h.chain(x, nil, 8) {
