@@ -15,7 +15,7 @@ type Options struct {
 	// 0 means 1 MiB. MaxHeldTotal bounds that of all directions; 0 means 64 MiB.
 	MaxHeld, MaxHeldTotal int
 	// MaxConns bounds the connections that are remembered, closed ones included; the least
-	// recently used go first. 0 means 131,072.
+	// recently used go first. 0 means 65,536.
 	MaxConns int
 }
 
@@ -27,7 +27,7 @@ func (o Options) withDefaults() Options {
 		o.MaxHeldTotal = 64 << 20
 	}
 	if o.MaxConns <= 0 {
-		o.MaxConns = 1 << 17
+		o.MaxConns = 1 << 16
 	}
 	return o
 }
@@ -82,9 +82,11 @@ func (a *Assembler) Packet(p *capture.Packet) {
 func (a *Assembler) Segment(s *Segment, time, packet int64) {
 	a.Advance(time)
 	f, d := a.table.find(s)
-	if f != nil && s.Flags&(FlagSYN|FlagACK) == FlagSYN && !s.Broken && f.half[d].hasISN && f.half[d].isn != s.Seq {
+	if f != nil && s.Flags&(FlagSYN|FlagACK) == FlagSYN && !s.Broken && f.hasISN[d] && f.isn[d] != s.Seq {
 		// A new ISN is a new connection, whatever became of the old one (as Wireshark has it).
-		a.endBoth(f, EndReopen, time, packet)
+		if !f.over() {
+			a.endBoth(f, EndReopen, time, packet)
+		}
 		a.table.remove(f)
 		f = nil
 	}
@@ -92,6 +94,12 @@ func (a *Assembler) Segment(s *Segment, time, packet int64) {
 		f, d = a.open(s, time)
 	}
 	f.used = true
+	if f.over() {
+		if s.Length > 0 {
+			a.stats.Stray++
+		}
+		return
+	}
 	f.Packets[d]++
 	f.Last = max(f.Last, time)
 	if s.Broken {
@@ -100,13 +108,22 @@ func (a *Assembler) Segment(s *Segment, time, packet int64) {
 	a.stats.Segments++
 	f.note(d, s)
 	a.take(f, d, s, time, packet)
+	a.bury(f)
 	a.arm(f)
+}
+
+// bury lets go of a connection whose directions have both ended.
+func (a *Assembler) bury(f *flow) {
+	if f.live != nil && f.half[0].ended && f.half[1].ended {
+		f.live = nil
+	}
 }
 
 // open starts a connection with its first segment.
 func (a *Assembler) open(s *Segment, time int64) (*flow, Direction) {
-	f := &flow{}
-	f.Stream = int(a.stats.Streams)
+	f := &flow{live: &live{}}
+	f.number = int(a.stats.Streams)
+	f.Stream = f.number
 	a.stats.Streams++
 	src, dst := s.Addr()
 	f.Addr[0], f.Addr[1] = src, dst
@@ -423,9 +440,6 @@ func (a *Assembler) end(f *flow, d Direction, why End, time, packet int64) {
 	a.held -= h.bytes
 	h.held, h.start, h.bytes, h.stalled = nil, nil, 0, false
 	a.h.End(&f.Conn, d, why, time, packet)
-	if f.over() {
-		f.Data = nil
-	}
 }
 
 // endBoth ends what is still open of a connection; holes become gaps.
@@ -463,9 +477,13 @@ func (a *Assembler) Advance(now int64) {
 			continue
 		}
 		t.f.due = 0
+		if t.f.over() {
+			continue
+		}
 		for d := range Direction(2) {
 			a.tick(t.f, d)
 		}
+		a.bury(t.f)
 		a.arm(t.f)
 	}
 }
@@ -485,6 +503,9 @@ func (a *Assembler) tick(f *flow, d Direction) {
 // arm makes sure that a timer stands for the earliest thing that a connection waits for. A
 // later one that stands already is left to be found stale.
 func (a *Assembler) arm(f *flow) {
+	if f.over() {
+		return
+	}
 	at := int64(0)
 	for i := range f.half {
 		h := &f.half[i]
@@ -501,7 +522,7 @@ func (a *Assembler) arm(f *flow) {
 		return
 	}
 	f.due = at
-	heap.Push(&a.due, timer{at: at, f: f})
+	heap.Push(&a.due, timer{at: at, stream: f.number, f: f})
 }
 
 // Close ends every connection, in the order of their numbers: the capture is over.

@@ -6,13 +6,16 @@ import (
 	"slices"
 )
 
-// flow is a connection with its two directions.
+// flow is a connection in the table. What is kept of one that is over is little: it tells what comes late
+// from what is new.
 type flow struct {
-	Conn
-	half [2]half
-	key4 key4
-	key6 key6
-	v6   bool
+	*live
+	number int       // the same as Conn.Stream
+	isn    [2]uint32 // of each direction, as Wireshark takes them
+	hasISN [2]bool
+	key4   key4
+	key6   key6
+	v6     bool
 	// first is the direction of the key's first endpoint.
 	first Direction
 	used  bool  // since the clock's hand last passed
@@ -20,20 +23,26 @@ type flow struct {
 	slot  int   // in the table's ring
 }
 
+// live is what a connection has until both its directions have ended.
+type live struct {
+	Conn
+	half [2]half
+}
+
 // over reports whether both directions have ended.
-func (f *flow) over() bool { return f.half[0].ended && f.half[1].ended }
+func (f *flow) over() bool { return f.live == nil }
 
 // note takes the ISNs as Wireshark does: of a SYN, else one before the first number seen or
 // acknowledged.
 func (f *flow) note(d Direction, s *Segment) {
-	if h := &f.half[d]; !h.hasISN {
-		h.hasISN, h.isn = true, s.Seq-1
+	if !f.hasISN[d] {
+		f.hasISN[d], f.isn[d] = true, s.Seq-1
 		if s.Flags&FlagSYN != 0 {
-			h.isn = s.Seq
+			f.isn[d] = s.Seq
 		}
 	}
-	if o := &f.half[1-d]; !o.hasISN && s.Flags&FlagACK != 0 {
-		o.hasISN, o.isn = true, s.Ack-1
+	if !f.hasISN[1-d] && s.Flags&FlagACK != 0 {
+		f.hasISN[1-d], f.isn[1-d] = true, s.Ack-1
 	}
 	if s.Flags&FlagSYN != 0 {
 		f.Opener = true
@@ -181,24 +190,25 @@ func (t *table) remove(f *flow) {
 	t.free = append(t.free, f.slot)
 }
 
-// sorted returns the connections in the order of their numbers.
+// sorted returns the connections that are not over, in the order of their numbers.
 func (t *table) sorted() []*flow {
-	list := slices.DeleteFunc(slices.Clone(t.ring), func(f *flow) bool { return f == nil })
+	list := slices.DeleteFunc(slices.Clone(t.ring), func(f *flow) bool { return f == nil || f.over() })
 	slices.SortFunc(list, func(x, y *flow) int { return cmp.Compare(x.Stream, y.Stream) })
 	return list
 }
 
 // timer wakes a connection when the capture's clock has reached a moment.
 type timer struct {
-	at int64
-	f  *flow
+	at     int64
+	stream int
+	f      *flow
 }
 
 type timers []timer
 
 func (t timers) Len() int { return len(t) }
 func (t timers) Less(i, j int) bool {
-	return t[i].at < t[j].at || t[i].at == t[j].at && t[i].f.Stream < t[j].f.Stream
+	return t[i].at < t[j].at || t[i].at == t[j].at && t[i].stream < t[j].stream
 }
 func (t timers) Swap(i, j int) { t[i], t[j] = t[j], t[i] }
 func (t *timers) Push(x any)   { *t = append(*t, x.(timer)) }

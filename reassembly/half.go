@@ -31,10 +31,8 @@ const (
 
 // half is one direction of a connection.
 type half struct {
-	isn    uint32 // as Wireshark takes it
-	hasISN bool
-	known  bool // base is fixed
-	ended  bool
+	known bool // base is fixed
+	ended bool
 	// stalled is what the handler knows of holes.
 	stalled bool
 	base    uint32  // the sequence number of offset 0

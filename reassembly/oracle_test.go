@@ -316,7 +316,7 @@ func TestStreamNumbers(t *testing.T) {
 		var seg Segment
 		if (&Decoder{}).Decode(&list[i], &seg) {
 			f, _ := asm.table.find(&seg)
-			got = append(got, f.Stream)
+			got = append(got, f.number)
 		}
 	}
 	if d := cmp.Diff(want, got); d != "" {
