@@ -46,7 +46,7 @@ type Frame struct {
 
 // FieldValue is a field of a frame.
 type FieldValue struct {
-	protocol.Field
+	*protocol.Field
 	// At is the offset in the frame, Value the bytes there (part of Raw). Complete is
 	// false if some of them are missing.
 	At       int

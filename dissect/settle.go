@@ -89,12 +89,13 @@ func (h *half) frame(l *protocol.Layout, end int64) *settled {
 func (h *half) fill(s *settled, c candidate) {
 	fields := c.layout.Fields
 	if c.tail {
-		fields = append(append(make([]protocol.Field, 0, len(fields)+len(c.layout.Tail)), fields...), c.layout.Tail...)
+		fields = c.layout.Whole()
 	}
 	s.Fields = make([]FieldValue, 0, len(fields))
 	at, n := 0, len(s.Raw)
 	length := 0
-	for i, f := range fields {
+	for i := range fields {
+		f := &fields[i]
 		size := f.Size
 		switch {
 		case f.Kind == protocol.Length && c.kind == lengthless:

@@ -128,7 +128,11 @@ type Layout struct {
 	Tail []Field
 
 	shape Shape
+	whole []Field
 }
+
+// Whole returns the fields with those of the tail behind them. The slice must not be changed.
+func (l *Layout) Whole() []Field { return l.whole }
 
 // Shape is what a framer needs of a layout; all numbers are in bytes.
 type Shape struct {
@@ -213,6 +217,7 @@ func letters() string {
 func init() {
 	for _, l := range Layouts {
 		l.shape = shapeOf(l)
+		l.whole = append(append(make([]Field, 0, len(l.Fields)+len(l.Tail)), l.Fields...), l.Tail...)
 		byLetter[l.Letter] = append(byLetter[l.Letter], l)
 	}
 }
