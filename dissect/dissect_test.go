@@ -457,8 +457,8 @@ func BenchmarkDissector(b *testing.B) {
 	r := []byte(ok("aaaaaaaa"))
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		for k := 1; k < 9; k++ {
-			p[k] = byte('a' + i>>(3*k)&7)
+		for k, n := 1, i; k < 9; k, n = k+1, n/26 {
+			p[k] = byte('a' + n%26)
 			r[k] = p[k]
 		}
 		x.now += 1e6

@@ -1,6 +1,7 @@
 package dissect
 
 import (
+	"slices"
 	"sort"
 
 	"github.com/nubishark/nubishark/protocol"
@@ -189,23 +190,29 @@ func (h *half) missing(x, y int64) int {
 	return int(n)
 }
 
-// packets lists the capture packets that carried [x, y), ascending, and the time of the last byte.
-func (h *half) packets(x, y int64) (list []int64, time int64) {
+// packets lists the capture packets that carried [x, y), ascending, and the time of the last byte. The list is
+// appended to an empty one.
+func (h *half) packets(list []int64, x, y int64) (_ []int64, time int64) {
+	sorted := true
 	for i := h.holding(x); i < len(h.segs) && h.segs[i].start < y; i++ {
-		if s := &h.segs[i]; !s.gap {
-			list = append(list, s.packet)
-			time = s.time
+		s := &h.segs[i]
+		if s.gap {
+			continue
 		}
-	}
-	sort.Slice(list, func(i, j int) bool { return list[i] < list[j] })
-	n := 0
-	for i, p := range list {
-		if i == 0 || p != list[n-1] {
-			list[n] = p
-			n++
+		time = s.time
+		if n := len(list); n > 0 && list[n-1] >= s.packet {
+			if list[n-1] == s.packet {
+				continue
+			}
+			sorted = false
 		}
+		list = append(list, s.packet)
 	}
-	return list[:n], time
+	if !sorted {
+		slices.Sort(list)
+		list = slices.Compact(list)
+	}
+	return list, time
 }
 
 // seenBefore returns how far this direction had been seen before a packet.

@@ -10,18 +10,14 @@ import (
 // transaction is a Transaction with what pairing needs.
 type transaction struct {
 	Transaction
-	id    sid
-	hash  uint64
-	size  int
-	older *transaction // an outstanding one with the same session ID
-	// where the request stands
-	offset  int64
-	packets []int64
-	bytes   []byte
-	secret  [][2]int
-	faults  int  // of the request: they explain a silence
-	excused bool // something else explains that it is not answered
-	claimed bool // a response to nothing may have been meant for it
+	id      sid
+	hash    uint64
+	size    int
+	older   *transaction // an outstanding one with the same session ID
+	frame   *Frame       // the request
+	faults  int          // of the request: they explain a silence
+	excused bool         // something else explains that it is not answered
+	claimed bool         // a response to nothing may have been meant for it
 	why     string
 	token   token
 	dir     int
@@ -85,8 +81,7 @@ func (h *half) pairRequest(s *settled) (after []func()) {
 	if b := s.Named("access_token"); len(b) == protocol.TokenSize {
 		t.token = token(b)
 	}
-	t.offset, t.packets, t.faults = s.Offset, s.Packets, len(s.faults)
-	t.bytes, t.secret = excerpt(s.Frame)
+	t.frame, t.faults = s.Frame, len(s.faults)
 	s.tx, s.request = t, true
 	t.excused = h.requests.early[id] && !c.gapless()
 	t.dir = h.dir
@@ -153,7 +148,7 @@ func (c *Conn) conclude(t *transaction, s *settled) {
 func (c *Conn) lateRequest(f *Frame) *transaction {
 	t := &transaction{id: sid(f.SessionID), excused: true, size: f.Length}
 	t.Transaction = Transaction{Conn: c, Letter: f.Letter, SessionID: f.SessionID, RequestTime: f.Time, Request: f.Number}
-	t.offset, t.packets = f.Offset, f.Packets
+	t.frame = f
 	t.dir = f.dir
 	c.half[f.dir].requests.push(t)
 	return t

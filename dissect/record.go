@@ -39,6 +39,7 @@ type Frame struct {
 	Raw []byte
 
 	dir       int
+	one       [1]int64 // room for Packets of the usual packet
 	truncated bool
 	request   bool // it is the request of tx, not the response
 	tx        *transaction

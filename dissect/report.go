@@ -148,7 +148,9 @@ func (c *Conn) noResponse(h *half, t *transaction, timeout bool) *Violation {
 	if timeout {
 		why = fmt.Sprintf("within %v", c.d.opts.timeout())
 	}
-	v := &Violation{Rule: protocol.NoResponse, Conn: c, dir: h.dir, tx: t, Packets: t.packets, Time: t.RequestTime, Offset: t.offset, Length: int64(t.size), Bytes: t.bytes, Secret: t.secret, Hint: protocol.NoResponse.Hint}
+	v := &Violation{Rule: protocol.NoResponse, Conn: c, dir: h.dir, tx: t, Time: t.RequestTime, Length: int64(t.size), Hint: protocol.NoResponse.Hint}
+	v.Packets, v.Offset = t.frame.Packets, t.frame.Offset
+	v.Bytes, v.Secret = excerpt(t.frame)
 	v.Message = fmt.Sprintf("the %s with session ID %s was not answered: %s", name, quote(t.SessionID), why)
 	if timeout {
 		v.Message = fmt.Sprintf("the %s with session ID %s was not answered %s", name, quote(t.SessionID), why)
@@ -197,7 +199,7 @@ func (h *half) reportJunk(j junk) {
 // place makes the record of a violation by the bytes [from, to).
 func (h *half) place(r *protocol.Rule, from, to int64) *Violation {
 	v := &Violation{Rule: r, Conn: h.c, dir: h.dir, Offset: from, Length: to - from, Hint: r.Hint}
-	v.Packets, v.Time = h.packets(from, to)
+	v.Packets, v.Time = h.packets(nil, from, to)
 	v.Packets = v.Packets[:min(len(v.Packets), maxPackets)]
 	v.Bytes = append([]byte(nil), h.at(from)[:min(to-from, maxBytes)]...)
 	return v

@@ -225,7 +225,7 @@ func (h *half) keepJunk(x int64) {
 	if j.end == 0 {
 		j.start = h.pos
 	}
-	list, time := h.packets(h.pos, x)
+	list, time := h.packets(nil, h.pos, x)
 	j.packets = append(j.packets, list[:min(len(list), max(0, maxPackets-len(j.packets)))]...)
 	j.bytes = append(j.bytes, h.buf[:min(int(x-h.pos), maxBytes-len(j.bytes))]...)
 	j.end, j.time = x, time
