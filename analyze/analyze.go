@@ -3,6 +3,7 @@
 package analyze
 
 import (
+	"context"
 	"errors"
 	"io"
 
@@ -50,13 +51,16 @@ type PortCount struct {
 // maxPorts bounds the ports that a result lists.
 const maxPorts = 16
 
-// Run reads the source to its end and hands every record to the sink. The result is valid
-// for what was read even when an error is returned.
-func Run(src capture.Source, opts Options, sink dissect.Sink) (Result, error) {
+// ErrInterrupted tells that the context ended before the source did.
+var ErrInterrupted = errors.New("interrupted")
+
+// Run reads the source to its end, or until the context ends, and hands every record to the sink. The result
+// is valid for what was read even when an error is returned.
+func Run(ctx context.Context, src capture.Source, opts Options, sink dissect.Sink) (Result, error) {
 	r := &run{opts: opts}
 	r.d = dissect.New(opts.Dissect, sink)
 	r.a = reassembly.New(r, reassembly.Options{})
-	err := r.read(src)
+	err := r.read(ctx, src)
 	r.a.Close()
 	r.d.Close()
 	return r.result(src), err
@@ -70,27 +74,67 @@ type run struct {
 	res  Result
 }
 
-func (r *run) read(src capture.Source) error {
-	var b capture.Batch
-	for {
-		err := src.Next(&b)
-		for i := range b.Refs {
-			p := b.Packet(i)
-			if !r.packet(&p) {
-				return nil
+// filled is a batch that was read, and how reading went.
+type filled struct {
+	b   *capture.Batch
+	err error
+}
+
+// depth is the number of batches that are read ahead.
+const depth = 3
+
+// read takes in the source's packets. Another goroutine reads ahead, so that neither waits for the other, and a
+// source that never ends can be interrupted.
+func (r *run) read(ctx context.Context, src capture.Source) error {
+	full, empty, stop := make(chan filled, depth), make(chan *capture.Batch, depth), make(chan struct{})
+	defer close(stop)
+	for range depth {
+		empty <- new(capture.Batch)
+	}
+	go func() {
+		for {
+			select {
+			case b := <-empty:
+				err := src.Next(b)
+				full <- filled{b, err} // there are no more batches than places
+				if err != nil {
+					return
+				}
+			case <-stop:
+				return
 			}
 		}
-		if r.opts.Progress != nil {
-			s := src.Stats()
-			r.opts.Progress(s.Read, s.Size)
-		}
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return err
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return ErrInterrupted
+		case f := <-full:
+			more := r.batch(f.b)
+			if r.opts.Progress != nil {
+				s := src.Stats()
+				r.opts.Progress(s.Read, s.Size)
+			}
+			switch {
+			case errors.Is(f.err, io.EOF) || !more:
+				return nil
+			case f.err != nil:
+				return f.err
+			}
+			empty <- f.b
 		}
 	}
+}
+
+// batch takes in a batch of packets and reports whether to go on.
+func (r *run) batch(b *capture.Batch) bool {
+	for i := range b.Refs {
+		p := b.Packet(i)
+		if !r.packet(&p) {
+			return false
+		}
+	}
+	return true
 }
 
 // packet takes in one packet and reports whether to go on.

@@ -2,6 +2,7 @@ package analyze
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"strings"
 	"testing"
@@ -74,7 +75,7 @@ func TestRunPairsRequestsWithTheirResponses(t *testing.T) {
 		t.Fatal(err)
 	}
 	var r recorder
-	res, err := Run(src, Options{}, &r)
+	res, err := Run(context.Background(), src, Options{}, &r)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package analyze_test
 
 import (
 	"cmp"
+	"context"
 	"flag"
 	"fmt"
 	"io"
@@ -102,7 +103,7 @@ func simulated(t testing.TB, o simulate.Options) (got, want *facts) {
 		t.Fatal(err)
 	}
 	got = &facts{}
-	if _, err := analyze.Run(&p, analyze.Options{}, got); err != nil {
+	if _, err := analyze.Run(context.Background(), &p, analyze.Options{}, got); err != nil {
 		t.Fatal(err)
 	}
 	return got.sort(), want.sort()
@@ -224,7 +225,7 @@ func made(t testing.TB, o simulate.Options) ([]capture.Packet, *facts) {
 func analysed(t testing.TB, list []capture.Packet) *facts {
 	t.Helper()
 	got := &facts{}
-	if _, err := analyze.Run(&packets{list: list}, analyze.Options{}, got); err != nil {
+	if _, err := analyze.Run(context.Background(), &packets{list: list}, analyze.Options{}, got); err != nil {
 		t.Fatal(err)
 	}
 	return got.sort()

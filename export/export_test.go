@@ -2,6 +2,7 @@ package export
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"net/netip"
@@ -30,7 +31,7 @@ func render(t testing.TB, src capture.Source, o Options) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := analyze.Run(src, analyze.Options{}, w)
+	r, err := analyze.Run(context.Background(), src, analyze.Options{}, w)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +302,7 @@ func BenchmarkText(b *testing.B)   { benchmark(b, Text) }
 
 func benchmark(b *testing.B, format Format) {
 	var k keep
-	if _, err := analyze.Run(open(b, session), analyze.Options{}, &k); err != nil {
+	if _, err := analyze.Run(context.Background(), open(b, session), analyze.Options{}, &k); err != nil {
 		b.Fatal(err)
 	}
 	w, err := New(discard{}, Options{Format: format})

@@ -145,6 +145,10 @@ func (r *report) nothing(t *Totals) {
 		}
 		s += ", " + word + " " + strings.Join(ports, ", ")
 	}
+	if t.Restricted {
+		r.para(s + "; --port left these out.")
+		return
+	}
 	r.para(s + "; if the device uses one of them, force it with --port.")
 }
 
@@ -176,12 +180,13 @@ func (r *report) verdict() {
 }
 
 var deviceColumns = []column{
-	{title: "Conn.", width: 6, right: true},
-	{title: "Packets", width: 8, right: true},
-	{title: "Errors", width: 6, right: true},
+	{title: "Conn.", width: 5, right: true},
+	{title: "Frames", width: 9, right: true},
+	{title: "Errors", width: 7, right: true},
 	{title: "Warnings", width: 8, right: true},
-	{title: "Failed", width: 6, right: true, from: 1},
-	{title: "Unanswered", width: 10, right: true},
+	{title: "Server's", width: 8, right: true, from: 2},
+	{title: "Failed", width: 7, right: true, from: 3},
+	{title: "Unanswered", width: 10, right: true, from: 1},
 	{title: "Now", width: 6},
 	{title: "Device"},
 }
@@ -195,12 +200,12 @@ func (r *report) devices() error {
 			break
 		}
 		name := d.name
-		if !d.known && d.name != "(others)" {
+		if !d.known && d.name != otherDevices {
 			name += " (no login seen)"
 		}
 		g.row([]string{
-			thousands(d.streams), thousands(d.frames), thousands(d.errors), thousands(d.warnings), thousands(d.failed),
-			thousands(d.unanswered), d.state.String(), name,
+			thousands(d.streams), thousands(d.frames), thousands(d.errors), thousands(d.warnings), thousands(d.servers),
+			thousands(d.failed), thousands(d.unanswered), d.state.String(), name,
 		})
 	}
 	if err := g.close(); err != nil {
@@ -221,7 +226,7 @@ func (r *report) problems() {
 	heading(r.out, "What is wrong, worst and first first", r.markdown)
 	for i, k := range list {
 		if i == topProblems {
-			rest := others(list[i:])
+			rest := named(list[i:])
 			r.para("and " + strings.Join(rest, ", ") + ": --view violations shows all.")
 			break
 		}
@@ -229,8 +234,8 @@ func (r *report) problems() {
 	}
 }
 
-// others names the rules of groups, each once, with how often it was broken.
-func others(list []*group) (names []string) {
+// named names the rules of groups, each once, with how often it was broken.
+func named(list []*group) (names []string) {
 	for i, k := range list {
 		n, first := int64(0), true
 		for j, o := range list {
@@ -330,7 +335,7 @@ func (r *report) latencies() error {
 		return err
 	}
 	if n := r.tally.states[dissect.Orphan]; n > 0 {
-		r.para(fmt.Sprintf("%s belong to no request that was captured.", count(n, "response")))
+		r.para(fmt.Sprintf("%s answered no request that was captured.", count(n, "response")))
 	}
 	return nil
 }

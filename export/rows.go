@@ -57,7 +57,7 @@ var (
 		{title: "Start (UTC)", width: timeWidth, from: 2},
 		{title: "Lasted", width: 10, right: true, from: 1},
 		{title: "State", width: 6},
-		{title: "Packets", width: 7, right: true},
+		{title: "Frames", width: 7, right: true},
 		{title: "Faults", width: 6, right: true},
 		{title: "Missing", width: 7, right: true, from: 4},
 		{title: "Device"},

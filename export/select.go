@@ -2,6 +2,8 @@ package export
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/nubishark/nubishark/dissect"
 )
@@ -12,6 +14,23 @@ type Selection struct {
 	// Device is the device key, as it is shown; Streams are connection numbers.
 	Device  string
 	Streams []int
+
+	found bool
+	other []string // devices that do not fit, the first few
+}
+
+// maxOthers bounds the devices that are named where none fits.
+const maxOthers = 8
+
+// Empty reports whether no connection fitted.
+func (s *Selection) Empty() bool { return !s.found }
+
+// Others names what there is instead.
+func (s *Selection) Others() string {
+	if len(s.other) == 0 {
+		return "none"
+	}
+	return strings.Join(s.other, ", ")
 }
 
 func (s *Selection) wants(c *dissect.Conn) bool {
@@ -43,6 +62,15 @@ func (s *Selection) Violation(v *dissect.Violation) {
 // Stream implements dissect.Sink.
 func (s *Selection) Stream(x *dissect.Stream) {
 	if s.wants(x.Conn) {
+		s.found = true
 		s.Writer.Stream(x)
+		return
+	}
+	name := deviceName(x.Conn) + " (stream " + strconv.Itoa(x.Conn.Stream) + ")"
+	switch {
+	case len(s.other) < maxOthers:
+		s.other = append(s.other, name)
+	case len(s.other) == maxOthers:
+		s.other = append(s.other, "and more")
 	}
 }

@@ -58,7 +58,8 @@ type blameKey struct {
 
 // connTally counts what is known of a connection before its device is.
 type connTally struct {
-	errors, warnings   int64
+	errors, warnings   int64 // of the device
+	servers            int64 // faults of the server
 	unanswered, failed int64
 }
 
@@ -70,6 +71,7 @@ type deviceTally struct {
 	frames             int64
 	transactions       int64
 	errors, warnings   int64
+	servers            int64
 	unanswered, failed int64
 	missing            int64
 	state              dissect.ConnState // of the latest connection
@@ -136,13 +138,17 @@ func (t *tally) Violation(v *dissect.Violation) {
 	}
 	t.blames[blameKey{v.Blame, v.Rule.Severity}]++
 	t.worst = max(t.worst, v.Rule.Severity)
-	switch v.Rule.Severity {
-	case protocol.Error:
-		t.conn(v.Conn).errors++
-		t.faults++
-	case protocol.Warning:
-		t.conn(v.Conn).warnings++
-		t.faults++
+	if v.Rule.Severity == protocol.Note {
+		return
+	}
+	t.faults++
+	switch c := t.conn(v.Conn); {
+	case v.Blame != protocol.Device:
+		c.servers++
+	case v.Rule.Severity == protocol.Error:
+		c.errors++
+	default:
+		c.warnings++
 	}
 }
 
@@ -168,7 +174,7 @@ func (t *tally) Stream(s *dissect.Stream) {
 	d := t.devices[name]
 	if d == nil {
 		if len(t.devices) >= maxDevices {
-			name = "(others)"
+			name = otherDevices
 			d = t.devices[name]
 		}
 		if d == nil {
@@ -182,6 +188,7 @@ func (t *tally) Stream(s *dissect.Stream) {
 	d.transactions += s.Transactions
 	d.errors += k.errors
 	d.warnings += k.warnings
+	d.servers += k.servers
 	d.unanswered += k.unanswered
 	d.failed += k.failed
 	d.missing += s.Missing
@@ -190,12 +197,22 @@ func (t *tally) Stream(s *dissect.Stream) {
 	}
 }
 
+// otherDevices is what those are called that are too many.
+const otherDevices = "(others)"
+
+func others(d *deviceTally) int {
+	if d.name == otherDevices {
+		return 1
+	}
+	return 0
+}
+
 // worstDevices returns the devices with the most faults first; else in the order in which they ended.
 func (t *tally) worstDevices() []*deviceTally {
 	list := slices.Clone(t.order)
 	slices.SortStableFunc(list, func(x, y *deviceTally) int {
-		return cmp.Or(cmp.Compare(y.errors, x.errors), cmp.Compare(y.warnings, x.warnings),
-			cmp.Compare(y.unanswered, x.unanswered), cmp.Compare(x.name, y.name))
+		return cmp.Or(cmp.Compare(others(x), others(y)), cmp.Compare(y.errors, x.errors), cmp.Compare(y.warnings, x.warnings),
+			cmp.Compare(y.servers, x.servers), cmp.Compare(y.unanswered, x.unanswered), cmp.Compare(x.name, y.name))
 	})
 	return list
 }

@@ -19,6 +19,8 @@ type Totals struct {
 	Forgotten, GivenUp int64
 	// OtherPorts are the lower ports of connections without NUBISON, with how many each had.
 	OtherPorts []PortCount
+	// Restricted tells that only some ports were looked at.
+	Restricted bool
 	// Damage says where the input is damaged, "" if it is whole.
 	Damage string
 }

@@ -2,6 +2,7 @@ package lua_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -173,7 +174,7 @@ func compare(t *testing.T, path string) {
 	}
 	defer src.Close()
 	var c concluded
-	if _, err := analyze.Run(src, analyze.Options{}, &c); err != nil {
+	if _, err := analyze.Run(context.Background(), src, analyze.Options{}, &c); err != nil {
 		t.Fatal(err)
 	}
 	for _, passes := range [][]string{nil, {"-2"}} {

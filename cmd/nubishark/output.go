@@ -2,7 +2,9 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -15,18 +17,44 @@ import (
 type output struct {
 	io.Writer
 	file *os.File
+	temp string // what is renamed, "" where the file is written in place
 	path string
 }
 
-func openOutput(path string, std io.Writer) (*output, error) {
+// openOutput opens a file to be written, which must be none of the inputs. A device or a pipe is written
+// as it is, behind a link the file that it leads to.
+func openOutput(path string, std io.Writer, inputs ...string) (*output, error) {
 	if path == "" || path == "-" {
 		return &output{Writer: std}, nil
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	old, err := os.Stat(path)
+	switch {
+	case err == nil && !old.Mode().IsRegular():
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return nil, failed(statusInput, "cannot write %s: %w", path, pathCause(err))
+		}
+		return &output{Writer: f, file: f, path: path}, nil
+	case err == nil:
+		if path, err = filepath.EvalSymlinks(path); err != nil {
+			return nil, failed(statusInput, "cannot write: %w", err)
+		}
+		for _, in := range inputs {
+			if st, err := os.Stat(in); err == nil && os.SameFile(st, old) {
+				return nil, failed(statusUsage, "%s is read: it cannot be written, too", in)
+			}
+		}
+	}
+	o := &output{path: path, temp: filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%d", filepath.Base(path), os.Getpid()))}
+	o.file, err = os.OpenFile(o.temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
 	if err != nil {
 		return nil, failed(statusInput, "cannot write %s: %w", path, pathCause(err))
 	}
-	return &output{Writer: f, file: f, path: path}, nil
+	o.Writer = o.file
+	if old != nil {
+		_ = o.file.Chmod(old.Mode().Perm())
+	}
+	return o, nil
 }
 
 // commit gives the file its name.
@@ -36,15 +64,14 @@ func (o *output) commit() error {
 	}
 	f := o.file
 	o.file = nil
-	err := f.Chmod(0o644)
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), o.path)
+	err := f.Close()
+	if err == nil && o.temp != "" {
+		err = os.Rename(o.temp, o.path)
 	}
 	if err != nil {
-		_ = os.Remove(f.Name())
+		if o.temp != "" {
+			_ = os.Remove(o.temp)
+		}
 		return failed(statusInput, "cannot write %s: %w", o.path, pathCause(err))
 	}
 	return nil
@@ -52,11 +79,32 @@ func (o *output) commit() error {
 
 // abort removes what was not committed.
 func (o *output) abort() {
-	if o.file != nil {
-		_ = o.file.Close()
-		_ = os.Remove(o.file.Name())
-		o.file = nil
+	if o.file == nil {
+		return
 	}
+	_ = o.file.Close()
+	if o.temp != "" {
+		_ = os.Remove(o.temp)
+	}
+	o.file = nil
+}
+
+// sameTwice returns an input that is named twice.
+func sameTwice(files []string) (string, bool) {
+	var seen []fs.FileInfo
+	for _, f := range files {
+		st, err := os.Stat(f)
+		if err != nil {
+			continue
+		}
+		for _, o := range seen {
+			if os.SameFile(o, st) {
+				return f, true
+			}
+		}
+		seen = append(seen, st)
+	}
+	return "", false
 }
 
 // pathCause leaves the path out of an error that names it already.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 	"time"
@@ -117,6 +119,11 @@ func (a *analysis) options() (o analyze.Options, err error) {
 	if a.timeout <= 0 {
 		return o, badValue("timeout", a.timeout.String(), "a time above 0, such as 30s")
 	}
+	for _, n := range a.streams {
+		if n < 0 {
+			return o, badValue("stream", strconv.Itoa(n), "the number of a connection")
+		}
+	}
 	if a.count < 0 {
 		return o, badValue("count", strconv.FormatInt(a.count, 10), "a number of packets")
 	}
@@ -182,12 +189,15 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 	if err != nil {
 		return err
 	}
+	if f, twice := sameTwice(files); twice {
+		return failed(statusUsage, "%s is named twice", f)
+	}
 	src, err := capture.Open(files...)
 	if err != nil {
 		return failed(statusInput, "%w", err)
 	}
 	defer src.Close()
-	out, err := openOutput(a.output, cmd.OutOrStdout())
+	out, err := openOutput(a.output, cmd.OutOrStdout(), files...)
 	if err != nil {
 		return err
 	}
@@ -200,21 +210,31 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 		return failed(statusUsage, "%w", err)
 	}
 	sink := w
+	var selection *export.Selection
 	if a.device != "" || len(a.streams) > 0 {
-		sink = &export.Selection{Writer: w, Device: a.device, Streams: a.streams}
+		selection = &export.Selection{Writer: w, Device: a.device, Streams: a.streams}
+		sink = selection
 	}
 	bar := newProgress(cmd.ErrOrStderr(), !a.quiet && term.progress)
 	opts.Progress = bar.show
-	res, damage := analyze.Run(src, opts, sink)
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
+	defer stop()
+	res, damage := analyze.Run(ctx, src, opts, sink)
 	bar.clear()
-	if err := sink.Close(totals(files, &res, damage)); err != nil {
+	if err := sink.Close(totals(files, a.ports != "", &res, damage)); err != nil {
 		return failed(statusInput, "write: %w", err)
 	}
 	if err := out.commit(); err != nil {
 		return err
 	}
+	if errors.Is(damage, analyze.ErrInterrupted) {
+		return failed(statusInput, "interrupted: this is what was read so far, %d packets", res.Packets)
+	}
 	if damage != nil {
 		return failed(statusInput, "%w", damage)
+	}
+	if selection != nil && selection.Empty() {
+		return failed(statusInput, "nothing fits --device and --stream; there are: %s", selection.Others())
 	}
 	if limit > protocol.Note && sink.Worst() >= limit {
 		return errFound
@@ -223,9 +243,10 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 }
 
 // totals are what the output says beside the records.
-func totals(files []string, r *analyze.Result, damage error) export.Totals {
+func totals(files []string, restricted bool, r *analyze.Result, damage error) export.Totals {
 	t := export.Totals{
-		Name: strings.Join(files, ", "), Packets: r.Packets, TCPStreams: r.TCPStreams, NubisonStreams: r.NubisonStreams,
+		Restricted: restricted,
+		Name:       strings.Join(files, ", "), Packets: r.Packets, TCPStreams: r.TCPStreams, NubisonStreams: r.NubisonStreams,
 		First: r.First, Last: r.Last, Received: r.Capture.Received, Dropped: r.Capture.Dropped, Counted: r.Capture.Known,
 		Cut: r.Cut, OneSided: r.OneSided, Midstream: r.Midstream, Forgotten: r.TCP.Evicted, GivenUp: r.TCP.Forced,
 	}

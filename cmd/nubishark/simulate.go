@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -85,6 +86,9 @@ func newSimulateCapture() *cobra.Command {
 					return badValue(name, fmt.Sprint(*v), "a share from 0 to 1")
 				}
 			}
+			if o.Connections < 1 || o.Requests < 0 || o.Packets < 0 || o.SnapLen < 0 {
+				return failed(statusUsage, "--connections takes a number from 1, --requests, --packets and --snaplen one from 0")
+			}
 			o.Seed, o.FaultRate = faults.seed, faults.rate
 			o.Spacing, o.Interval = int64(spacing), int64(interval)
 			if o.Faults, err = faults.names(simulate.FaultNames()); err != nil {
@@ -113,6 +117,19 @@ func newSimulateCapture() *cobra.Command {
 	return cmd
 }
 
+// interruptible stops writing when it is told to.
+type interruptible struct {
+	ctx context.Context
+	simulate.PacketWriter
+}
+
+func (i interruptible) Write(p capture.Packet) error {
+	if err := i.ctx.Err(); err != nil {
+		return err
+	}
+	return i.PacketWriter.Write(p)
+}
+
 func writeCapture(cmd *cobra.Command, path string, o simulate.Options) error {
 	const maxPayload = 65535
 	if o.PayloadMin < 0 || o.PayloadMin > o.PayloadMax || o.PayloadMax > maxPayload {
@@ -123,8 +140,10 @@ func writeCapture(cmd *cobra.Command, path string, o simulate.Options) error {
 		return err
 	}
 	defer out.abort()
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
+	defer stop()
 	w := capture.NewPcapWriter(out, 1, true)
-	s, err := simulate.Generate(w, o, nil)
+	s, err := simulate.Generate(interruptible{ctx, w}, o, nil)
 	if err == nil {
 		err = w.Close()
 	}

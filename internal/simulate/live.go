@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -261,7 +262,7 @@ func (p *peer) answer(request byte, packet []byte, v Values) error {
 		b = b[:protocol.StatusAt+1]
 		b[protocol.StatusAt] = 0x31
 	}
-	if err := p.write(b, "response "+fault); err != nil {
+	if err := p.write(b, strings.TrimSpace("response "+fault)); err != nil {
 		return err
 	}
 	switch fault {
