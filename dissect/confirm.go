@@ -260,7 +260,7 @@ func cleanText(l *protocol.Layout, b []byte) bool {
 	at := 0
 	for _, f := range l.Fields {
 		if at+f.Size > len(b) {
-			return true
+			return f.Kind != protocol.Text || !hasControls(trimPadding(b[at:]))
 		}
 		if f.Kind == protocol.Text && !isClean(trimPadding(b[at:at+f.Size])) {
 			return false
@@ -268,6 +268,16 @@ func cleanText(l *protocol.Layout, b []byte) bool {
 		at += f.Size
 	}
 	return true
+}
+
+// hasControls reports whether there are ASCII control characters.
+func hasControls(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' || c == 0x7f {
+			return true
+		}
+	}
+	return false
 }
 
 // trimPadding cuts trailing NULs and spaces.

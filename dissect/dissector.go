@@ -108,7 +108,7 @@ func (d *Dissector) Bytes(c *Conn, dir int, b []byte, p Part) {
 	if p.More {
 		return
 	}
-	c.look(dir)
+	c.look()
 	c.weigh()
 }
 
@@ -126,13 +126,13 @@ func (d *Dissector) Gap(c *Conn, dir int, n int64, p Part) {
 	if n <= maxWait {
 		h.addGap(off, n, p)
 		if !p.More {
-			c.look(dir)
+			c.look()
 		}
 		return
 	}
 	// No packet reaches over such a gap: what is before it is settled, then it is jumped over.
 	h.addGap(off, 1, p)
-	c.look(dir)
+	c.look()
 	h.closeAt(off)
 	h.pos, h.buf, h.segs, h.adrift = off+n, h.buf[:0], h.segs[:0], quietly
 	h.scanned = h.pos
@@ -142,7 +142,7 @@ func (d *Dissector) Gap(c *Conn, dir int, n int64, p Part) {
 func (d *Dissector) Stall(c *Conn, dir int, on bool) {
 	c.half[dir].stalled = on
 	if c.standing != rejected {
-		c.look(dir)
+		c.look()
 		c.weigh()
 	}
 }
@@ -179,7 +179,7 @@ func (d *Dissector) End(c *Conn, dir int, why Ending, time int64) {
 	}
 	c.last = max(c.last, time)
 	if c.standing != rejected {
-		c.look(dir)
+		c.look()
 	}
 	if h.peer.ended != running {
 		c.finish()
@@ -196,23 +196,19 @@ func (d *Dissector) Close() {
 	}
 }
 
-// look settles all that can be settled now. The peer of the direction that changed is asked first. Where
-// both directions ended, and yet each waits for the other, what came first goes first.
-func (c *Conn) look(dir int) {
-	a, b := &c.half[1-dir], &c.half[dir]
+// look settles all that can be settled now: what came first goes first.
+func (c *Conn) look() {
+	a, b := &c.half[0], &c.half[1]
 	for c.standing != rejected {
 		a.passGap()
 		b.passGap()
-		if c.forced > 0 && b.before(a) {
+		if b.before(a) {
 			a, b = b, a
 		}
 		c.patient, c.waited = c.forced == 0, false
 		moved := a.step() || b.step()
 		c.patient = false
 		if !moved && c.waited {
-			if b.before(a) {
-				a, b = b, a
-			}
 			moved = a.step() || b.step()
 		}
 		if moved {

@@ -180,6 +180,10 @@ func (h *half) truncate(end int64, list []candidate) {
 }
 
 func (h *half) truncateBy(l *protocol.Layout, end int64) {
+	if h.gaps && !h.looksLike(l, end) {
+		h.dropTo(end) // behind a gap, bytes that start with a letter are not yet a packet
+		return
+	}
 	s := h.frame(l, end)
 	h.fill(s, candidate{layout: l, end: end, kind: vendor, tail: l.Shape().TailLengthWidth > 0 && len(s.Raw) > l.Shape().Fixed})
 	want := h.wanted(l, len(s.Raw))
@@ -191,6 +195,12 @@ func (h *half) truncateBy(l *protocol.Layout, end int64) {
 	h.publish(s, none, nil)
 	h.doubt(h.pos, s.Frame)
 	h.advance(end)
+}
+
+// looksLike reports whether what there is up to end has the text that a packet of the layout has.
+func (h *half) looksLike(l *protocol.Layout, end int64) bool {
+	b := h.buf[:end-h.pos]
+	return h.plausible(b) && (l.Letter != 'L' || cleanText(l, b))
 }
 
 // wanted is the size that the layout gives a packet of which n bytes are there.

@@ -84,8 +84,7 @@ func (c *Conn) tick() {
 			h.silent = true
 		}
 	}
-	c.look(0)
-	c.look(1)
+	c.look()
 	for i := range c.half {
 		h := &c.half[i]
 		for t := h.requests.oldest(); t != nil && now >= c.lateFrom(t) && !h.peer.mayAnswer(t); t = h.requests.oldest() {
