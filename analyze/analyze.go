@@ -55,7 +55,8 @@ const maxPorts = 16
 var ErrInterrupted = errors.New("interrupted")
 
 // Run reads the source to its end, or until the context ends, and hands every record to the sink. The result
-// is valid for what was read even when an error is returned.
+// is valid for what was read even when an error is returned. The source belongs to Run, which closes it: where
+// reading it blocks, only once that ends.
 func Run(ctx context.Context, src capture.Source, opts Options, sink dissect.Sink) (Result, error) {
 	r := &run{opts: opts}
 	r.d = dissect.New(opts.Dissect, sink)
@@ -63,7 +64,7 @@ func Run(ctx context.Context, src capture.Source, opts Options, sink dissect.Sin
 	err := r.read(ctx, src)
 	r.a.Close()
 	r.d.Close()
-	return r.result(src), err
+	return r.result(), err
 }
 
 // run joins the stages: it is the handler of the reassembly.
@@ -76,8 +77,9 @@ type run struct {
 
 // filled is a batch that was read, and how reading went.
 type filled struct {
-	b   *capture.Batch
-	err error
+	b     *capture.Batch
+	stats capture.Stats
+	err   error
 }
 
 // depth is the number of batches that are read ahead.
@@ -92,11 +94,12 @@ func (r *run) read(ctx context.Context, src capture.Source) error {
 		empty <- new(capture.Batch)
 	}
 	go func() {
+		defer src.Close()
 		for {
 			select {
 			case b := <-empty:
 				err := src.Next(b)
-				full <- filled{b, err} // there are no more batches than places
+				full <- filled{b, src.Stats(), err} // there are no more batches than places
 				if err != nil {
 					return
 				}
@@ -111,9 +114,9 @@ func (r *run) read(ctx context.Context, src capture.Source) error {
 			return ErrInterrupted
 		case f := <-full:
 			more := r.batch(f.b)
+			r.res.Capture = f.stats
 			if r.opts.Progress != nil {
-				s := src.Stats()
-				r.opts.Progress(s.Read, s.Size)
+				r.opts.Progress(f.stats.Read, f.stats.Size)
 			}
 			switch {
 			case errors.Is(f.err, io.EOF) || !more:
@@ -165,9 +168,8 @@ func (r *run) advance(now int64) {
 	r.d.Advance(now)
 }
 
-func (r *run) result(src capture.Source) Result {
+func (r *run) result() Result {
 	s := r.a.Stats()
-	r.res.Capture = src.Stats()
 	r.res.TCPStreams, r.res.TCP = s.Streams, s
 	r.res.NubisonStreams = r.d.Streams
 	r.res.OneSided, r.res.Midstream = r.d.OneSided, r.d.Midstream

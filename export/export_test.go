@@ -51,7 +51,6 @@ func open(t testing.TB, path string) capture.Source {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { src.Close() })
 	return src
 }
 

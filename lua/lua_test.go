@@ -172,7 +172,6 @@ func compare(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer src.Close()
 	var c concluded
 	if _, err := analyze.Run(context.Background(), src, analyze.Options{}, &c); err != nil {
 		t.Fatal(err)

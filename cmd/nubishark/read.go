@@ -196,7 +196,6 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 	if err != nil {
 		return failed(statusInput, "%w", err)
 	}
-	defer src.Close()
 	out, err := openOutput(a.output, cmd.OutOrStdout(), files...)
 	if err != nil {
 		return err
