@@ -517,6 +517,9 @@ func (h *half) firstStrong(vouched []byte) int64 {
 	for i := h.holding(h.scanned); i < len(h.segs); i++ {
 		s := &h.segs[i]
 		if s.gap || s.start <= h.pos || s.start < h.scanned || i == 0 || !h.segs[i-1].push && !h.segs[i-1].gap {
+			if settled {
+				h.scanned = max(h.scanned, s.end)
+			}
 			continue
 		}
 		switch h.strong(s.start, vouched) {
