@@ -279,6 +279,20 @@ func TestOtherProtocols(t *testing.T) {
 	}
 }
 
+// One answer, or a letter with text behind it, is not enough to take a connection for ours.
+func TestLittleEvidence(t *testing.T) {
+	for name, talk := range map[string]func(*talk) *talk{
+		"one answer":         func(k *talk) *talk { return k.device("get\n").server("Rabcdefgh\x01") },
+		"a heartbeat's size": func(k *talk) *talk { return k.device("Hello 12" + strings.Repeat(" text", 5)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := talk(fromSYN()).end(0).end(1).close(); got != "" {
+				t.Errorf("got\n%s", got)
+			}
+		})
+	}
+}
+
 // Rubbish must not pile up, however much comes.
 func TestRubbishIsBounded(t *testing.T) {
 	k := newTalk(Options{Ports: Ports{{9000, 9000}}}, Opening{Opener: true, FromStart: [2]bool{true, true}})

@@ -189,6 +189,32 @@ func TestEscape(t *testing.T) {
 	}
 }
 
+func TestCells(t *testing.T) {
+	for _, c := range []struct {
+		got, want string
+	}{
+		{fit("PRD00001", 8), "PRD00001"},
+		{fit("PRD000011", 8), "PRD0000…"},
+		{fit("온도센서", 5), "온도…"},
+		{wrap("one two three", 7), "one two\nthree"},
+		{wrap("온도센서온도센서", 7), "온도센\n서온도\n센서"},
+		{wrap("first\n→ do this and that", 11), "first\n→ do this\n  and that"},
+	} {
+		if c.got != c.want {
+			t.Errorf("got %q, want %q", c.got, c.want)
+		}
+	}
+	var out bytes.Buffer
+	g := newGrid(&out, []column{{title: "A", width: 4}, {title: "B", width: 5}}, 40, false)
+	g.row([]string{"longer", "x y z and so on"})
+	if err := g.close(); err != nil {
+		t.Fatal(err)
+	}
+	if want := "lon…"; !strings.Contains(out.String(), want) {
+		t.Errorf("got\n%s", out.String())
+	}
+}
+
 func TestDuration(t *testing.T) {
 	for ns, want := range map[int64]string{
 		0: "0 ns", 999: "999 ns", 1500: "1.50 µs", 25_300_000: "25.3 ms", 1_500_000_000: "1.50 s", 119e9: "119 s", 125e9: "2 min 5 s",
