@@ -259,11 +259,12 @@ local function shapes(s, pos, request)
   return out
 end
 
--- Whether a whole packet of the vendor's, and nothing that contradicts it, may start at pos.
-local function plausible(s, pos, me)
+-- Whether a packet of the vendor's, and nothing that contradicts it, may start at pos; whole tells that all of it
+-- must be there.
+local function plausible(s, pos, me, whole)
   if not may_send(me, sub(s, pos, pos)) or not word(sub(s, pos + 1, pos + HEADER - 1)) then return false end
   for _, c in ipairs(shapes(s, pos)) do
-    if not c.size or pos + c.size - 1 <= #s then return true end
+    if c.size and pos + c.size - 1 <= #s or not c.size and not whole then return true end
   end
   return false
 end
@@ -357,7 +358,7 @@ local function next_record(s, pos, me, peer)
     if wait then return nil end
   end
   local x = pos + 1
-  while x <= #s and not (LETTERS:find(sub(s, x, x), 1, true) and (sure(s, x, me, peer) or plausible(s, x, me))) do
+  while x <= #s and not (LETTERS:find(sub(s, x, x), 1, true) and (sure(s, x, me, peer) or plausible(s, x, me, true))) do
     x = x + 1
   end
   local n = x - pos
@@ -666,7 +667,9 @@ local function heuristic(tvb, pinfo, root)
   local blank = new_flow()
   local hit = false
   for _, c in ipairs(shapes(s, 1)) do
+    local left = c.size and #s - c.size
     if c.size and score(s, 1, c, blank, blank) >= 4 then hit = true end
+    if letter == "L" and left and left >= 0 and left < HEADER then hit = true end -- stray bytes behind a login
   end
   if letter == "L" and hit then
     for _, f in ipairs(fields_of({ at = 1, size = #s, shape = shapes(s, 1)[1] }, s)) do
