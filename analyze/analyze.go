@@ -180,7 +180,11 @@ func (r *run) result() Result {
 func (r *run) Open(*reassembly.Conn) {}
 
 // noBytes marks a connection that ended in one direction before it carried anything.
-type noBytes struct{}
+type noBytes struct {
+	dir  reassembly.Direction
+	why  reassembly.End
+	time int64
+}
 
 // conn returns the dissector's side of a connection, made when its first bytes come: then it is
 // known where it starts. It is nil for a connection that is not to be dissected.
@@ -191,10 +195,14 @@ func (r *run) conn(c *reassembly.Conn) *dissect.Conn {
 	dc := r.d.Open(dissect.Opening{
 		Stream: c.Stream, Addr: c.Addr, Opener: c.Opener, FromStart: c.FromStart, Heard: &c.Packets, Time: c.First,
 	})
-	if dc == nil {
-		r.other(c)
-	}
+	early, ended := c.Data.(noBytes)
 	c.Data = dc
+	switch {
+	case dc == nil:
+		r.other(c)
+	case ended:
+		r.d.End(dc, int(early.dir), endings[early.why], early.time)
+	}
 	return dc
 }
 
@@ -232,7 +240,7 @@ var endings = map[reassembly.End]dissect.Ending{
 func (r *run) End(c *reassembly.Conn, d reassembly.Direction, why reassembly.End, time, _ int64) {
 	switch data := c.Data.(type) {
 	case nil:
-		c.Data = noBytes{}
+		c.Data = noBytes{d, why, time}
 	case noBytes:
 		r.other(c)
 	case *dissect.Conn:

@@ -379,6 +379,7 @@ func (h *half) fits(c *candidate) (have, may grade) {
 	if !h.writeEnd(c.end) {
 		return none, none
 	}
+	h.budget = maxReach
 	switch h.chain(c.end, c.token, 8) {
 	case leads:
 		return fit, fit
@@ -428,7 +429,7 @@ const (
 // chain reports whether whole vendor's packets lead on from x to a write end or a strong match.
 func (h *half) chain(x int64, vouched []byte, depth int) link {
 	b := h.at(x)
-	if !protocol.MaySend(h.side(), b[0]) {
+	if h.budget--; h.budget < 0 || !protocol.MaySend(h.side(), b[0]) {
 		return leadsNowhere
 	}
 	if h.strong(x, vouched) == yes {

@@ -40,7 +40,7 @@ func (c *Conn) reject() {
 
 // weigh rejects a connection that carries something else.
 func (c *Conn) weigh() {
-	if c.standing != undecided || c.evidence > 0 {
+	if c.standing != undecided {
 		return
 	}
 	for i := range c.half {

@@ -490,3 +490,30 @@ func (discard) Frame(*Frame)             {}
 func (discard) Transaction(*Transaction) {}
 func (discard) Violation(*Violation)     {}
 func (discard) Stream(*Stream)           {}
+
+// What cannot be read behind an incomplete packet is passed over, even where it looks like an answer.
+func TestGoesOnBehindDoubt(t *testing.T) {
+	k := in(fromSYN())
+	k.device(data("abcdefgh", ""))
+	k.piece(1, "Ccommand1"+tok+"\x14abc").gap(1, 5).piece(1, "xxxxxxxxxxxx")
+	k.server("Rabcdefgh1OK garbage garbage garbage garbage")
+	if got := k.end(0).end(1).close(); !strings.Contains(got, "D abcdefgh") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
+// A request that waits keeps none of those that were answered since.
+func TestAnsweredRequestsAreForgotten(t *testing.T) {
+	k := in(fromSYN()).device(data("neverans", ""))
+	for i := range 20_000 {
+		id := fmt.Sprintf("%08d", i)
+		k.d.Bytes(k.c, 0, []byte(data(id, "")), Part{Offset: k.at[0], Time: k.now, Packet: k.packet, Push: true})
+		k.d.Bytes(k.c, 1, []byte(ok(id)), Part{Offset: k.at[1], Time: k.now, Packet: k.packet + 1, Push: true})
+		k.at[0] += 35
+		k.at[1] += 10
+		k.packet += 2
+	}
+	if n := len(k.c.half[0].requests.queue); n > 4*maxFinished {
+		t.Errorf("%d requests are kept", n)
+	}
+}

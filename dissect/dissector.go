@@ -128,6 +128,7 @@ func (d *Dissector) Gap(c *Conn, dir int, n int64, p Part) {
 		if !p.More {
 			c.look()
 		}
+		c.weigh()
 		return
 	}
 	// No packet reaches over such a gap: what is before it is settled, then it is jumped over.

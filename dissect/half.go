@@ -48,10 +48,12 @@ type half struct {
 	adrift    drift // out of step
 	scanned   int64 // no packet starts before this offset, while the epoch holds
 	epoch     uint64
+	missed    int64 // no packet starts before this offset, whatever may become known
 	refuted   int64 // no strong match stands before this offset, while the epoch holds
 	heldSeen  sid   // the peer's held response when scanned was reached
 	junk      junk
 
+	budget   int // packets that may still be looked at to see where a row of them leads
 	requests requests
 	doubtful map[sid]*Frame // what may have been requests, and the frame where there is one
 	badText  map[string]bool
@@ -168,12 +170,9 @@ func (h *half) gapIn(x, y int64) (segment, bool) {
 	if !h.gaps {
 		return segment{}, false
 	}
-	for _, s := range h.segs {
-		if s.start >= y {
-			break
-		}
-		if s.gap && s.end > x && s.start < y {
-			return s, true
+	for i := h.holding(x); i < len(h.segs) && h.segs[i].start < y; i++ {
+		if h.segs[i].gap {
+			return h.segs[i], true
 		}
 	}
 	return segment{}, false

@@ -1,6 +1,10 @@
 package dissect
 
-import "github.com/nubishark/nubishark/protocol"
+import (
+	"slices"
+
+	"github.com/nubishark/nubishark/protocol"
+)
 
 // sid is a session ID, compared as raw bytes.
 type sid [protocol.SessionIDSize]byte
@@ -160,6 +164,9 @@ func (r *requests) push(t *transaction) {
 	}
 	t.older = r.open[t.id]
 	r.open[t.id] = t
+	if len(r.queue) > 2*r.n+maxFinished {
+		r.queue = slices.DeleteFunc(r.queue, func(t *transaction) bool { return t.State != Outstanding })
+	}
 	r.queue = append(r.queue, t)
 	r.n++
 }

@@ -234,7 +234,14 @@ func (c *Conn) claim(h *half, t *transaction) bool {
 		return false
 	}
 	t.ResponseTime, t.Response = u.response.Time, u.response.Number
-	c.conclude(t, &settled{Frame: u.response})
+	answer := &settled{Frame: u.response}
+	c.conclude(t, answer)
+	switch {
+	case t.State == Answered && t.Letter == 'L':
+		c.loggedIn(answer)
+	case t.State == Answered && t.Letter == 'O':
+		c.loggedOut(t)
+	}
 	t.answer = u.response
 	h.requests.finish(t)
 	c.emitViolation(u.h.about(u.response, protocol.SessionIDNotEchoed, fmt.Sprintf("the answer carries session ID %s, but the only request that waited had %s", quote(u.response.SessionID), quote(t.SessionID))))
@@ -333,6 +340,9 @@ func (h *half) checkFailure(s *settled, t *transaction) {
 		name = protocol.Name(s.RequestLetter)
 	}
 	code, has := s.ErrorCode()
+	if !has && s.RequestLetter == 0 && h.side() == protocol.Server {
+		return // only a failed logout has no code
+	}
 	if !has {
 		s.blameFor(protocol.ErrorResponse, "the %s failed, with no error code", name)
 		return

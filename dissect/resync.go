@@ -28,6 +28,7 @@ func (h *half) resync() bool {
 	if h.adrift == loudly && h.junk.end == 0 {
 		first++
 	}
+	first = max(first, h.missed)
 	waiting := false
 	for x := max(first, h.scanned); x < h.seen(); x++ {
 		if g, ok := h.gapAt(x); ok {
@@ -135,6 +136,7 @@ func (h *half) startsAt(x int64) answer {
 	if match == yes || !h.segStart(x) {
 		return match
 	}
+	h.budget = maxReach
 	switch h.chain(x, nil, 8) {
 	case leads, leadsStrange:
 		if h.plausible(b) {

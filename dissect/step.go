@@ -16,7 +16,7 @@ func (h *half) step() bool {
 	if len(protocol.ByLetter(h.buf[0])) == 0 {
 		return h.loseStep()
 	}
-	if h.buf[0] != 'R' && h.c.forced == 0 && h.peer.answersBefore(h) {
+	if h.buf[0] != 'R' && h.c.forced == 0 && len(h.buf) < maxWait && h.peer.answersBefore(h) {
 		return false // what the answer does is to be known first
 	}
 	if h.fast() {
@@ -49,7 +49,7 @@ func (h *half) loseStep() bool {
 	if h.shaky {
 		h.adrift = quietly
 	}
-	h.scanned = h.pos
+	h.scanned, h.missed = h.pos, h.pos+1
 	return h.resync()
 }
 

@@ -407,7 +407,7 @@ func (a *Assembler) fin(f *flow, d Direction, seq uint32, time, packet int64) {
 func (a *Assembler) reset(f *flow, d Direction, s *Segment, time, packet int64) {
 	h := &f.half[d]
 	if !h.known || h.ended {
-		a.endBoth(f, EndRST, time, packet)
+		a.endFrom(f, d, EndRST, time, packet)
 		return
 	}
 	switch off := h.offset(s.Seq); {
@@ -418,7 +418,7 @@ func (a *Assembler) reset(f *flow, d Direction, s *Segment, time, packet int64) 
 		}
 		a.stall(f, d, time)
 	default:
-		a.endBoth(f, EndRST, time, packet)
+		a.endFrom(f, d, EndRST, time, packet)
 	}
 }
 
@@ -426,7 +426,7 @@ func (a *Assembler) reset(f *flow, d Direction, s *Segment, time, packet int64) 
 func (a *Assembler) settleFIN(f *flow, d Direction, time, packet int64) {
 	h := &f.half[d]
 	if !h.ended && h.rst >= 0 && h.next >= h.rst {
-		a.endBoth(f, EndRST, time, packet)
+		a.endFrom(f, d, EndRST, time, packet)
 		return
 	}
 	if !h.ended && h.fin >= 0 && h.next >= h.fin {
@@ -444,7 +444,12 @@ func (a *Assembler) end(f *flow, d Direction, why End, time, packet int64) {
 
 // endBoth ends what is still open of a connection; holes become gaps.
 func (a *Assembler) endBoth(f *flow, why End, time, packet int64) {
-	for d := range Direction(2) {
+	a.endFrom(f, 0, why, time, packet)
+}
+
+// endFrom does so with one direction first: that of the side that ended it.
+func (a *Assembler) endFrom(f *flow, first Direction, why End, time, packet int64) {
+	for _, d := range [2]Direction{first, 1 - first} {
 		h := &f.half[d]
 		if h.ended {
 			continue
