@@ -493,11 +493,24 @@ func (discard) Stream(*Stream)           {}
 
 // What cannot be read behind an incomplete packet is passed over, even where it looks like an answer.
 func TestGoesOnBehindDoubt(t *testing.T) {
-	k := in(fromSYN())
-	k.device(data("abcdefgh", ""))
-	k.piece(1, "Ccommand1"+tok+"\x14abc").gap(1, 5).piece(1, "xxxxxxxxxxxx")
-	k.server("Rabcdefgh1OK garbage garbage garbage garbage")
-	if got := k.end(0).end(1).close(); !strings.Contains(got, "D abcdefgh") {
+	for _, answer := range []string{"R\x81\x82\x83\x84\x85\x86\x87\x88\x01", "Rabcdefgh1"} {
+		k := in(fromSYN())
+		k.device(data(answer[1:9], "hi"))
+		k.piece(1, "Ccmd-----"+tok+"\x1401234").gap(1, 5).server("0123456789")
+		k.server(answer + "garbage garbage garbage garbage")
+		if got := k.close(); !strings.Contains(got, "server 44 C cmd----- 54 missing 5") {
+			t.Errorf("got\n%s", got)
+		}
+	}
+}
+
+// The token of a login's answer is known at once, on every connection, though the answer may yet have a tail.
+func TestTokenOfAnotherConnection(t *testing.T) {
+	k := fromSYN().device(login).server(ack)
+	o := Opening{Stream: 1, Opener: true, FromStart: [2]bool{true, true}, Heard: &k.heard, Time: k.now}
+	o.Addr = [2]netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:40001"), netip.MustParseAddrPort("10.0.0.2:9000")}
+	k.c, k.at = k.d.Open(o), [2]int64{}
+	if got := k.device(data("aaaaaaaa", "")).server(ok("aaaaaaaa")).close(); strings.Contains(got, "!") {
 		t.Errorf("got\n%s", got)
 	}
 }

@@ -48,6 +48,7 @@ type half struct {
 	adrift    drift // out of step
 	scanned   int64 // no packet starts before this offset, while the epoch holds
 	epoch     uint64
+	foreseen  int64 // the boundary of a login's answer whose token is known, and one
 	missed    int64 // no packet starts before this offset, whatever may become known
 	refuted   int64 // no strong match stands before this offset, while the epoch holds
 	heldSeen  sid   // the peer's held response when scanned was reached

@@ -22,10 +22,27 @@ func (h *half) step() bool {
 	if h.fast() {
 		return true
 	}
+	if h.buf[0] == 'R' {
+		h.foresee()
+	}
 	if h.buf[0] == 'R' && h.holds() {
 		return false
 	}
 	return h.reason()
+}
+
+// foresee makes the token known that a login's answer hands out, even while it is open whether the answer has a
+// tail: another connection may use it at once.
+func (h *half) foresee() {
+	const end = protocol.StatusAt + 1 + protocol.TokenSize
+	if h.foreseen > h.pos || len(h.buf) < end || h.buf[protocol.StatusAt] != 1 {
+		return
+	}
+	id := sid(h.buf[1:protocol.HeaderSize])
+	if t := h.peer.requests.open[id]; t != nil && t.Letter == 'L' && isWord(h.buf[protocol.StatusAt+1:end]) {
+		h.foreseen = h.pos + 1
+		h.c.d.issued.add(token(h.buf[protocol.StatusAt+1:]), h.c.device)
+	}
 }
 
 // passGap goes on behind a gap that stands at the boundary.

@@ -310,6 +310,29 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
+// The side that resets a connection is the one that ends it first.
+func TestWhoResets(t *testing.T) {
+	var first []Direction
+	a := New(&ends{first: &first}, Options{})
+	s := Segment{SrcPort: 1, DstPort: 2, Seq: 100, Flags: FlagSYN}
+	a.Segment(&s, 1, 1)
+	s = Segment{SrcPort: 2, DstPort: 1, Seq: 500, Ack: 101, Flags: FlagRST | FlagACK}
+	a.Segment(&s, 2, 2)
+	if len(first) != 2 || first[0] != 1 {
+		t.Errorf("the directions ended in the order %v", first)
+	}
+}
+
+type ends struct {
+	opened
+	first *[]Direction
+}
+
+func (*ends) Open(*Conn) {}
+func (e *ends) End(_ *Conn, d Direction, _ End, _, _ int64) {
+	*e.first = append(*e.first, d)
+}
+
 type opened struct{ c **Conn }
 
 func (o *opened) Open(c *Conn)                          { *o.c = c }
