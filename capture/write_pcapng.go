@@ -54,9 +54,6 @@ func (w *PcapngWriter) Write(p Packet) error {
 // Received, Dropped and Known count.
 func (w *PcapngWriter) SetStats(s Stats) { w.stats = s }
 
-// Flush hands on what is buffered.
-func (w *PcapngWriter) Flush() error { return w.w.Flush() }
-
 // Close writes the statistics, if there are any, and ends the file. It does
 // not close the underlying writer.
 func (w *PcapngWriter) Close() error {

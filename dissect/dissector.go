@@ -15,7 +15,6 @@ type Dissector struct {
 	issued  issuedTokens
 	issues  uint64
 	timers  timers
-	order   int64 // of opened connections, which breaks ties between timers
 	conns   map[*Conn]struct{}
 
 	frameNo, transactionNo, violationNo int64
@@ -65,7 +64,6 @@ func (d *Dissector) Open(o Opening) *Conn {
 	}
 	c.fixSide(o.Opener)
 	d.conns[c] = struct{}{}
-	d.order++
 	if !o.FromStart[0] && !o.FromStart[1] {
 		c.noteMidstream()
 	}

@@ -295,7 +295,7 @@ func (c *Conn) finish() {
 	if c.standing == confirmed {
 		for i := range c.half {
 			h := &c.half[i]
-			h.flushJunk(h.pos)
+			h.flushJunk()
 			if c.half[0].ended == fileEnded || c.half[1].ended == fileEnded {
 				c.leavePending(h)
 			} else {

@@ -55,6 +55,14 @@ type FieldValue struct {
 	Complete bool
 }
 
+// Trimmed returns the bytes that count: of text, those before the padding.
+func (v *FieldValue) Trimmed() []byte {
+	if v.Kind == protocol.Text {
+		return trimPadding(v.Value)
+	}
+	return v.Value
+}
+
 // Status returns a response's status byte.
 func (f *Frame) Status() (status byte, ok bool) {
 	if v, ok := f.field(protocol.StatusNum); ok {

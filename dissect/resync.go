@@ -24,13 +24,8 @@ func (h *half) resync() bool {
 	if h.epoch != h.c.epoch() || h.heldSeen != held {
 		h.scanned, h.refuted, h.epoch, h.heldSeen = h.pos, h.pos, h.c.epoch(), held
 	}
-	first := h.pos
-	if h.adrift == loudly && h.junk.end == 0 {
-		first++
-	}
-	first = max(first, h.missed)
 	waiting := false
-	for x := max(first, h.scanned); x < h.seen(); x++ {
+	for x := max(h.pos, h.missed, h.scanned); x < h.seen(); x++ {
 		if g, ok := h.gapAt(x); ok {
 			h.skipTo(g.start)
 			return true
@@ -216,7 +211,7 @@ func (h *half) skipTo(x int64) {
 	} else {
 		h.doubtAll(h.pos, x)
 	}
-	h.flushJunk(x)
+	h.flushJunk()
 	h.advance(x)
 	h.adrift = inStep
 }
@@ -235,7 +230,7 @@ func (h *half) keepJunk(x int64) {
 }
 
 // flushJunk reports a run that was kept aside.
-func (h *half) flushJunk(int64) {
+func (h *half) flushJunk() {
 	j := h.junk
 	if j.end == 0 {
 		return

@@ -54,7 +54,7 @@ func (h *half) passGap() bool {
 	if !ok {
 		return false
 	}
-	h.flushJunk(h.pos)
+	h.flushJunk()
 	h.advance(g.end)
 	h.adrift = quietly
 	return true
@@ -104,10 +104,7 @@ func (h *half) holds() bool {
 			return true // a request with its session ID came before it
 		}
 	}
-	if p.requests.letterOf(id) != 0 || p.doubtful[id] != nil {
-		return false
-	}
-	if _, ok := p.doubtful[id]; ok || h.c.forced > 1 {
+	if _, ok := p.doubtful[id]; ok || p.requests.letterOf(id) != 0 || h.c.forced > 1 {
 		return false
 	}
 	if p.ended != running {

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/nubishark/nubishark/dissect"
 	"github.com/nubishark/nubishark/protocol"
@@ -60,9 +59,7 @@ func some(v int64) string {
 	return num(v)
 }
 
-func stamp(ns int64) string {
-	return time.Unix(0, ns).UTC().Format("2006-01-02T15:04:05.000000000Z07:00")
-}
+func (w *csvWriter) stamp(ns int64) string { return string(w.clock.append(nil, ns)) }
 
 func numbers(list []int64) string {
 	s := make([]string, len(list))
@@ -86,7 +83,7 @@ func (w *csvWriter) Frame(f *dissect.Frame) {
 	for i, r := range f.Violations {
 		ids[i] = r.ID
 	}
-	w.cell = append(w.cell[:0], num(f.Number), num(int64(f.Conn.Stream)), numbers(f.Packets), stamp(f.Time), f.From.String(),
+	w.cell = append(w.cell[:0], num(f.Number), num(int64(f.Conn.Stream)), numbers(f.Packets), w.stamp(f.Time), f.From.String(),
 		f.Conn.Src(f.From).String(), f.Conn.Dst(f.From).String(), num(f.Offset), num(int64(f.Length)), string(rune(f.Letter)),
 		protocol.Name(f.Letter), request, Escape(f.SessionID))
 	payloadText := ""
@@ -104,7 +101,7 @@ func (w *csvWriter) field(f *dissect.Frame, name string, text *string) string {
 			continue
 		}
 		if v.Secret && !w.o.ShowSecrets {
-			return mask(value(v))
+			return mask(v.Trimmed())
 		}
 		switch v.Kind {
 		case protocol.StatusNum:
@@ -117,7 +114,7 @@ func (w *csvWriter) field(f *dissect.Frame, name string, text *string) string {
 			}
 			return hex.EncodeToString(v.Value)
 		}
-		return Escape(value(v))
+		return Escape(v.Trimmed())
 	}
 	return ""
 }
@@ -139,7 +136,7 @@ func (w *csvWriter) Transaction(t *dissect.Transaction) {
 		code, text = errorCode(t.ErrorCode), meaning(t.ErrorCode)
 	}
 	w.cell = append(w.cell[:0], num(t.Number), num(int64(t.Conn.Stream)), letter, name, t.From.String(), Escape([]byte(t.Device)),
-		Escape(t.SessionID), t.State.String(), some(t.Request), some(t.Response), stamp(startOf(t)), latency, code, text)
+		Escape(t.SessionID), t.State.String(), some(t.Request), some(t.Response), w.stamp(startOf(t)), latency, code, text)
 	w.write()
 }
 
@@ -150,7 +147,7 @@ func (w *csvWriter) Violation(v *dissect.Violation) {
 		return
 	}
 	w.cell = append(w.cell[:0], num(v.Number), v.Rule.ID, v.Rule.Severity.String(), blame(v.Blame), num(int64(v.Conn.Stream)),
-		v.From.String(), some(v.Frame), numbers(v.Packets), stamp(v.Time), num(v.Offset), num(v.Length),
+		v.From.String(), some(v.Frame), numbers(v.Packets), w.stamp(v.Time), num(v.Offset), num(v.Length),
 		hexBytes(v, w.o.ShowSecrets), v.Message, v.Hint)
 	w.write()
 }
@@ -162,7 +159,7 @@ func (w *csvWriter) Stream(s *dissect.Stream) {
 		return
 	}
 	w.cell = append(w.cell[:0], num(int64(s.Conn.Stream)), s.Client.String(), s.Server.String(), Escape([]byte(s.Device)),
-		stamp(s.Start), stamp(s.End), s.State.String(), num(s.Frames), num(s.Transactions), num(s.Violations), some(s.Missing))
+		w.stamp(s.Start), w.stamp(s.End), s.State.String(), num(s.Frames), num(s.Transactions), num(s.Violations), some(s.Missing))
 	w.write()
 }
 

@@ -8,7 +8,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/nubishark/nubishark/dissect"
-	"github.com/nubishark/nubishark/protocol"
 )
 
 const hexDigits = "0123456789abcdef"
@@ -57,22 +56,6 @@ func isText(b []byte) bool {
 		}
 	}
 	return true
-}
-
-// trim cuts the padding of a short text field.
-func trim(b []byte) []byte {
-	for len(b) > 0 && (b[len(b)-1] == 0 || b[len(b)-1] == ' ') {
-		b = b[:len(b)-1]
-	}
-	return b
-}
-
-// value returns the bytes of a field that count: of text, those before the padding.
-func value(v *dissect.FieldValue) []byte {
-	if v.Kind == protocol.Text {
-		return trim(v.Value)
-	}
-	return v.Value
 }
 
 // mask stands for a secret, so that equal values look equal.

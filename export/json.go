@@ -152,12 +152,12 @@ func (w *jsonWriter) field(v *dissect.FieldValue) {
 		return
 	}
 	if v.Secret && !w.o.ShowSecrets {
-		w.str(v.Name, mask(value(v)))
+		w.str(v.Name, mask(v.Trimmed()))
 		return
 	}
 	switch v.Kind {
 	case protocol.Text, protocol.ID:
-		w.wire(v.Name, value(v))
+		w.wire(v.Name, v.Trimmed())
 	case protocol.Payload:
 		w.hex(v.Name, v.Value)
 		if !v.Secret && isText(v.Value) {

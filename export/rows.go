@@ -149,12 +149,12 @@ func appendField(b []byte, v *dissect.FieldValue, showSecrets bool) []byte {
 		b = append(b, ' ')
 		b = append(b, v.Name...)
 		b = append(b, '=')
-		return AppendEscaped(b, trim(v.Value))
+		return AppendEscaped(b, v.Trimmed())
 	case v.Secret && showSecrets && v.Kind == protocol.Text:
 		b = append(b, ' ')
 		b = append(b, v.Name...)
 		b = append(b, '=')
-		return AppendEscaped(b, trim(v.Value))
+		return AppendEscaped(b, v.Trimmed())
 	}
 	return b
 }

@@ -160,7 +160,7 @@ func key(f protocol.Field) string {
 func distinct() (list []protocol.Field) {
 	seen := map[string]bool{}
 	for _, l := range protocol.Layouts {
-		for _, f := range append(append([]protocol.Field{}, l.Fields...), l.Tail...) {
+		for _, f := range l.Whole() {
 			if !seen[key(f)] {
 				seen[key(f)] = true
 				list = append(list, f)
@@ -182,7 +182,7 @@ type field struct{ name, title, ftype, values, about string }
 func fields() (list []field) {
 	seen := map[string]bool{}
 	for _, l := range protocol.Layouts {
-		for _, f := range append(append([]protocol.Field{}, l.Fields...), l.Tail...) {
+		for _, f := range l.Whole() {
 			if !seen[f.Name] {
 				seen[f.Name] = true
 				list = append(list, field{name: f.Name, title: f.Title, ftype: ftypes[f.Kind], values: values(f.Kind)})

@@ -14,7 +14,7 @@ type Values map[string][]byte
 func Build(l *protocol.Layout, v Values, tail bool) []byte {
 	fields := l.Fields
 	if tail {
-		fields = append(append([]protocol.Field{}, fields...), l.Tail...)
+		fields = l.Whole()
 	}
 	var b []byte
 	for i, f := range fields {
