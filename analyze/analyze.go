@@ -188,8 +188,8 @@ type noBytes struct {
 
 // conn returns the dissector's side of a connection, made when its first bytes come: then it is
 // known where it starts. It is nil for a connection that is not to be dissected.
-func (r *run) conn(c *reassembly.Conn) *dissect.Conn {
-	if dc, ok := c.Data.(*dissect.Conn); ok {
+func (r *run) conn(c *reassembly.Conn) *dissect.Dialogue {
+	if dc, ok := c.Data.(*dissect.Dialogue); ok {
 		return dc
 	}
 	dc := r.d.Open(dissect.Opening{
@@ -243,7 +243,7 @@ func (r *run) End(c *reassembly.Conn, d reassembly.Direction, why reassembly.End
 		c.Data = noBytes{d, why, time}
 	case noBytes:
 		r.other(c)
-	case *dissect.Conn:
+	case *dissect.Dialogue:
 		if data == nil {
 			return
 		}

@@ -42,8 +42,10 @@ func (h *half) requestLetter(b []byte) byte {
 	}
 	p := h.peer
 	id := sid(b[1:protocol.HeaderSize])
-	if t, ok := p.requests.done[id]; ok && !p.requests.outstanding(id) && (p.stalled || p.gaps && p.gapTime >= t.late-h.c.d.timeout) {
-		return 0 // it may answer another request that was never captured
+	if p.stalled || p.gaps {
+		if t, _, ok := p.requests.done.find(id); ok && !p.requests.outstanding(id) && (p.stalled || p.gapTime >= t.time) {
+			return 0 // it may answer another request that was never captured
+		}
 	}
 	return p.requests.letterOf(id)
 }

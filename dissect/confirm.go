@@ -484,7 +484,7 @@ func (h *half) stranger(b []byte, vouched []byte) answer {
 		}
 		return no
 	}
-	if vouched == nil && len(h.c.tokens) == 0 {
+	if vouched == nil && h.c.tokens.len() == 0 {
 		return no
 	}
 	return yes

@@ -6,8 +6,7 @@ import (
 	"github.com/nubishark/nubishark/protocol"
 )
 
-// Conn is one connection. Its exported part is set for good before the first record
-// that refers to it.
+// Conn is a connection as records refer to it: what is known of it when they are told.
 type Conn struct {
 	// Stream is the number of the connection, the same as Wireshark's tcp.stream.
 	Stream int
@@ -16,8 +15,25 @@ type Conn struct {
 	// DeviceDir is the index in Addr of the device.
 	DeviceDir int
 
-	d      *Dissector
-	half   [2]half
+	device string
+	open   []numbers  // of transactions that are not over, by their slots
+	done   [2][]int64 // the numbers of finished ones, by requester and place
+}
+
+// Device returns the device key as far as it is known, "" before.
+func (c *Conn) Device() string { return c.device }
+
+// Dialogue is what goes on on one connection.
+type Dialogue struct {
+	conn *Conn
+	d    *Dissector
+	half [2]half
+	// order tells which of two connections was there first.
+	order      int64
+	deviceDir  int
+	changed    bool      // the records' Conn is to be told what is known
+	prev, next *Dialogue // others that have not ended
+
 	heard  *[2]int64 // packets seen of each direction
 	start  int64
 	last   int64
@@ -27,14 +43,16 @@ type Conn struct {
 	sideKnown bool
 	standing  standing
 	evidence  int
-	held      []event // records that wait until the connection is known to be NUBISON
+	held      []record // records that wait until the connection is known to be NUBISON
 
-	tokens    map[token]struct{}
+	tokens    tokens
 	changes   uint64
 	session   session
 	device    string
 	accused   map[token]bool // unknown tokens that were reported
 	unclaimed []*unclaimed
+	slots     []int32 // of transactions, free to be used again
+	slotCount int32
 
 	deadline int64 // of the earliest timer in the heap, 0 if there is none
 
@@ -67,6 +85,9 @@ type session struct {
 	time     int64          // of the login's answer
 }
 
+// Conn returns the connection as records refer to it.
+func (c *Dialogue) Conn() *Conn { return c.conn }
+
 // Src returns the endpoint of packets that the side sends.
 func (c *Conn) Src(from protocol.Side) netip.AddrPort { return c.Addr[c.dir(from)] }
 
@@ -81,50 +102,50 @@ func (c *Conn) dir(s protocol.Side) int {
 }
 
 // side returns the side that sends in a direction, Unknown while that is open.
-func (c *Conn) side(dir int) protocol.Side {
+func (c *Dialogue) side(dir int) protocol.Side {
 	if !c.sideKnown {
 		return protocol.Unknown
 	}
 	return c.sideOf(dir)
 }
 
-func (c *Conn) sideOf(dir int) protocol.Side {
-	if dir == c.DeviceDir {
+func (c *Dialogue) sideOf(dir int) protocol.Side {
+	if dir == c.deviceDir {
 		return protocol.Device
 	}
 	return protocol.Server
 }
 
 // gapless reports whether the connection was seen from its SYN on and whole.
-func (c *Conn) gapless() bool {
+func (c *Dialogue) gapless() bool {
 	a, b := &c.half[0], &c.half[1]
 	return a.fromStart && b.fromStart && !a.gaps && !b.gaps && !a.stalled && !b.stalled
 }
 
 // fixSide settles which side is the device, by the best there is: the port that was named,
 // the SYN, a letter that only one side sends, the higher port.
-func (c *Conn) fixSide(opener bool) {
+func (c *Dialogue) fixSide(opener bool) {
 	port := c.d.opts.ServerPort
 	switch {
-	case port != 0 && c.Addr[1].Port() == port && c.Addr[0].Port() != port:
-		c.DeviceDir, c.sideKnown = 0, true
-	case port != 0 && c.Addr[0].Port() == port && c.Addr[1].Port() != port:
-		c.DeviceDir, c.sideKnown = 1, true
+	case port != 0 && c.conn.Addr[1].Port() == port && c.conn.Addr[0].Port() != port:
+		c.deviceDir, c.sideKnown = 0, true
+	case port != 0 && c.conn.Addr[0].Port() == port && c.conn.Addr[1].Port() != port:
+		c.deviceDir, c.sideKnown = 1, true
 	case opener:
-		c.DeviceDir, c.sideKnown = 0, true
-	case c.Addr[1].Port() > c.Addr[0].Port():
-		c.DeviceDir = 1
+		c.deviceDir, c.sideKnown = 0, true
+	case c.conn.Addr[1].Port() > c.conn.Addr[0].Port():
+		c.deviceDir = 1
 	}
 }
 
 // learnSide takes a settled packet's letter as evidence of the sides.
-func (c *Conn) learnSide(dir int, letter byte) {
+func (c *Dialogue) learnSide(dir int, letter byte) {
 	if c.sideKnown || letter == 'R' {
 		return
 	}
-	c.sideKnown = true
-	c.DeviceDir = dir
+	c.sideKnown, c.changed = true, true
+	c.deviceDir = dir
 	if protocol.ByLetter(letter)[0].From == protocol.Server {
-		c.DeviceDir = 1 - dir
+		c.deviceDir = 1 - dir
 	}
 }

@@ -10,7 +10,7 @@ const (
 )
 
 // confirm lets the records of the connection out.
-func (c *Conn) confirm() {
+func (c *Dialogue) confirm() {
 	if c.standing != undecided {
 		return
 	}
@@ -22,24 +22,26 @@ func (c *Conn) confirm() {
 	if c.oneSided(0) || c.oneSided(1) {
 		c.d.OneSided++
 	}
-	for _, e := range c.held {
-		c.out(e)
-	}
+	held := c.held
 	c.held = nil
+	for _, x := range held {
+		c.out(x)
+	}
 }
 
 // reject leaves the connection alone from now on.
-func (c *Conn) reject() {
+func (c *Dialogue) reject() {
 	c.standing = rejected
-	c.held, c.tokens, c.accused = nil, nil, nil
+	c.held, c.tokens, c.accused = nil, tokens{}, nil
 	for i := range c.half {
 		h := &c.half[i]
-		h.buf, h.back, h.segs, h.requests, h.doubtful = nil, nil, nil, requests{}, nil
+		c.releaseAll(&h.requests)
+		h.buf, h.back, h.segs, h.doubtful = nil, nil, nil, nil
 	}
 }
 
 // weigh rejects a connection that carries something else.
-func (c *Conn) weigh() {
+func (c *Dialogue) weigh() {
 	if c.standing != undecided {
 		return
 	}
@@ -52,7 +54,7 @@ func (c *Conn) weigh() {
 }
 
 // weighFrame takes a settled packet as evidence.
-func (c *Conn) weighFrame(s *settled, g grade) {
+func (c *Dialogue) weighFrame(s *settled, g grade) {
 	if c.standing != undecided {
 		return
 	}
@@ -80,16 +82,13 @@ func (c *Conn) weighFrame(s *settled, g grade) {
 }
 
 // oneSided reports whether nothing at all was captured of a direction.
-func (c *Conn) oneSided(dir int) bool { return c.heard != nil && c.heard[dir] == 0 }
+func (c *Dialogue) oneSided(dir int) bool { return c.heard != nil && c.heard[dir] == 0 }
 
 // Confirmed reports whether the connection was found to carry NUBISON.
-func (c *Conn) Confirmed() bool { return c.standing == confirmed }
+func (c *Dialogue) Confirmed() bool { return c.standing == confirmed }
 
 // Rejected reports whether the connection was found to carry something else.
-func (c *Conn) Rejected() bool { return c.standing == rejected }
+func (c *Dialogue) Rejected() bool { return c.standing == rejected }
 
 // Finished reports whether both directions have ended.
-func (c *Conn) Finished() bool { return c.finished }
-
-// Device returns the device key as far as it is known, "" before.
-func (c *Conn) Device() string { return c.device }
+func (c *Dialogue) Finished() bool { return c.finished }

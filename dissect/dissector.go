@@ -1,7 +1,6 @@
 package dissect
 
 import (
-	"container/heap"
 	"math"
 	"net/netip"
 )
@@ -10,14 +9,16 @@ import (
 type Dissector struct {
 	opts    Options
 	timeout int64
-	sink    Sink
 	now     int64
 	issued  issuedTokens
 	issues  uint64
 	timers  timers
-	conns   map[*Conn]struct{}
+	first   *Dialogue // of those that have not ended, the latest one
+	rec     *Records
+	out     *Numbering // nil where another collects the records
+	scratch settled
+	spare   *transaction // those that can be used again
 
-	frameNo, transactionNo, violationNo int64
 	// Streams counts the connections that were found to carry NUBISON.
 	Streams int64
 	// OneSided counts those of which one direction was never captured, Midstream those whose
@@ -27,7 +28,15 @@ type Dissector struct {
 
 // New returns a dissector that hands its records to the sink.
 func New(opts Options, sink Sink) *Dissector {
-	return &Dissector{opts: opts, timeout: int64(opts.timeout()), sink: sink, conns: make(map[*Conn]struct{})}
+	return &Dissector{opts: opts, timeout: int64(opts.timeout()), rec: &Records{}, out: NewNumbering(sink)}
+}
+
+// flush hands on the records, unless another collects them.
+func (d *Dissector) flush() {
+	if d.out != nil && len(d.rec.list) > 0 {
+		d.out.Give(d.rec)
+		d.rec.Reset()
+	}
 }
 
 // Opening is what is known of a connection when it appears.
@@ -44,7 +53,7 @@ type Opening struct {
 }
 
 // Open adds a connection. It returns nil for one that is not to be dissected.
-func (d *Dissector) Open(o Opening) *Conn {
+func (d *Dissector) Open(o Opening) *Dialogue {
 	forced := false
 	if len(d.opts.Ports) > 0 {
 		forced = d.opts.Ports.Contains(o.Addr[0].Port()) || d.opts.Ports.Contains(o.Addr[1].Port())
@@ -52,7 +61,7 @@ func (d *Dissector) Open(o Opening) *Conn {
 			return nil
 		}
 	}
-	c := &Conn{Stream: o.Stream, Addr: o.Addr, d: d, heard: o.Heard, start: o.Time, last: o.Time, closer: -1}
+	c := &Dialogue{conn: &Conn{Stream: o.Stream, Addr: o.Addr}, order: int64(o.Stream), d: d, heard: o.Heard, start: o.Time, last: o.Time, closer: -1, changed: true}
 	for i := range c.half {
 		h := &c.half[i]
 		h.c, h.dir, h.peer = c, i, &c.half[1-i]
@@ -63,18 +72,39 @@ func (d *Dissector) Open(o Opening) *Conn {
 		}
 	}
 	c.fixSide(o.Opener)
-	d.conns[c] = struct{}{}
+	d.link(c)
 	if !o.FromStart[0] && !o.FromStart[1] {
 		c.noteMidstream()
 	}
 	if forced {
 		c.confirm()
 	}
+	d.flush()
 	return c
 }
 
+func (d *Dissector) link(c *Dialogue) {
+	c.next = d.first
+	if d.first != nil {
+		d.first.prev = c
+	}
+	d.first = c
+}
+
+func (d *Dissector) unlink(c *Dialogue) {
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		d.first = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	}
+	c.prev, c.next = nil, nil
+}
+
 // FromStart corrects what Open was told of a direction whose SYN came later.
-func (c *Conn) FromStart(dir int) {
+func (c *Dialogue) FromStart(dir int) {
 	h := &c.half[dir]
 	if !h.fromStart && h.pos == 0 && len(h.buf) == 0 {
 		h.fromStart, h.adrift = true, inStep
@@ -95,7 +125,7 @@ type Part struct {
 }
 
 // Bytes adds bytes to a direction. They are copied.
-func (d *Dissector) Bytes(c *Conn, dir int, b []byte, p Part) {
+func (d *Dissector) Bytes(c *Dialogue, dir int, b []byte, p Part) {
 	d.Advance(p.Time)
 	h := &c.half[dir]
 	if c.standing == rejected || h.ended != running {
@@ -104,14 +134,16 @@ func (d *Dissector) Bytes(c *Conn, dir int, b []byte, p Part) {
 	c.last = max(c.last, p.Time)
 	h.add(p.Offset, b, segment{start: p.Offset, end: p.Offset + int64(len(b)), time: p.Time, packet: p.Packet, push: p.Push})
 	if p.More {
+		d.flush()
 		return
 	}
 	c.look()
 	c.weigh()
+	d.flush()
 }
 
 // Gap tells that n bytes of a direction were never captured.
-func (d *Dissector) Gap(c *Conn, dir int, n int64, p Part) {
+func (d *Dissector) Gap(c *Dialogue, dir int, n int64, p Part) {
 	d.Advance(p.Time)
 	h := &c.half[dir]
 	if c.standing == rejected || h.ended != running {
@@ -127,6 +159,7 @@ func (d *Dissector) Gap(c *Conn, dir int, n int64, p Part) {
 			c.look()
 		}
 		c.weigh()
+		d.flush()
 		return
 	}
 	// No packet reaches over such a gap: what is before it is settled, then it is jumped over.
@@ -135,15 +168,17 @@ func (d *Dissector) Gap(c *Conn, dir int, n int64, p Part) {
 	h.closeAt(off)
 	h.pos, h.buf, h.segs, h.adrift = off+n, h.buf[:0], h.segs[:0], quietly
 	h.scanned = h.pos
+	d.flush()
 }
 
 // Stall tells whether a direction has bytes behind a hole that may still fill.
-func (d *Dissector) Stall(c *Conn, dir int, on bool) {
+func (d *Dissector) Stall(c *Dialogue, dir int, on bool) {
 	c.half[dir].stalled = on
 	if c.standing != rejected {
 		c.look()
 		c.weigh()
 	}
+	d.flush()
 }
 
 // Ending says why a direction ended.
@@ -158,7 +193,7 @@ const (
 )
 
 // End tells that a direction carries no more bytes.
-func (d *Dissector) End(c *Conn, dir int, why Ending, time int64) {
+func (d *Dissector) End(c *Dialogue, dir int, why Ending, time int64) {
 	d.Advance(time)
 	h := &c.half[dir]
 	if h.ended != running {
@@ -183,12 +218,13 @@ func (d *Dissector) End(c *Conn, dir int, why Ending, time int64) {
 	if h.peer.ended != running {
 		c.finish()
 	}
+	d.flush()
 }
 
 // Close ends every connection that is still open, in the order of their numbers. The
 // capture's end proves nothing.
 func (d *Dissector) Close() {
-	for _, c := range sorted(d.conns) {
+	for _, c := range d.open() {
 		for dir := range 2 {
 			d.End(c, dir, EndFile, d.now)
 		}
@@ -196,7 +232,7 @@ func (d *Dissector) Close() {
 }
 
 // look settles all that can be settled now: what came first goes first.
-func (c *Conn) look() {
+func (c *Dialogue) look() {
 	a, b := &c.half[0], &c.half[1]
 	for c.standing != rejected {
 		a.passGap()
@@ -240,11 +276,12 @@ func (d *Dissector) Due() int64 {
 // Advance runs the timers up to a moment of capture time (ns).
 func (d *Dissector) Advance(now int64) {
 	for len(d.timers) > 0 && d.timers[0].at < now {
-		t := heap.Pop(&d.timers).(timer)
+		t := d.timers.pop()
 		d.now = max(d.now, t.at)
 		if t.c.deadline == t.at {
 			t.c.deadline = 0
 			t.c.tick()
+			d.flush()
 		}
 	}
 	d.now = max(d.now, now)

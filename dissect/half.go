@@ -25,7 +25,7 @@ const (
 
 // half is one direction of a connection. It keeps only what is not settled.
 type half struct {
-	c    *Conn
+	c    *Dialogue
 	dir  int
 	peer *half
 

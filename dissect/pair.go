@@ -7,70 +7,69 @@ import (
 	"github.com/nubishark/nubishark/protocol"
 )
 
-// transaction is a Transaction with what pairing needs.
-type transaction struct {
-	Transaction
-	id      sid
-	hash    uint64
-	size    int
-	older   *transaction // an outstanding one with the same session ID
-	frame   *Frame       // the request
-	faults  int          // of the request: they explain a silence
-	excused bool         // something else explains that it is not answered
-	claimed bool         // a response to nothing may have been meant for it
-	why     string
-	token   token
-	dir     int
-	answer  *Frame // the response that did not echo its session ID
-}
-
 // unclaimed is a response to no request that came while exactly one request was outstanding.
 type unclaimed struct {
 	request  *transaction
-	h        *half // of the response
-	response *Frame
+	h        *half  // of the response
+	response *Frame // a copy
 	tx       *transaction
 	blamable bool
 }
 
-// pair gives a packet its place in a transaction. The functions returned emit what follows from it,
-// after the packet itself.
-func (h *half) pair(s *settled) (after []func()) {
+// follow says what is to be done once a packet was emitted.
+type follow uint8
+
+const (
+	nothing   follow = iota
+	answering        // the transaction is over
+	giveUpOld        // the transaction is given up: another took its place
+	orphaned         // the response answers nothing
+)
+
+// pair gives a packet its place in a transaction, and notes what follows from it after the packet itself.
+func (h *half) pair(s *settled) {
 	switch {
 	case len(s.SessionID) < protocol.SessionIDSize || s.truncated || !s.legal:
-		return nil
 	case s.Letter == 'R':
-		return h.pairResponse(s)
+		h.pairResponse(s)
+	default:
+		h.pairRequest(s)
 	}
-	return h.pairRequest(s)
 }
 
-func (h *half) pairRequest(s *settled) (after []func()) {
+// after does what follows from a packet that was emitted.
+func (h *half) after(s *settled) {
+	switch c := h.c; s.then {
+	case answering:
+		c.answered(h.peer, s.old)
+	case giveUpOld:
+		c.unanswered(h, s.old, false)
+	case orphaned:
+		c.orphan(h, s.Frame, s.old, s.blamable)
+	}
+}
+
+// answered ends a transaction that was answered.
+func (c *Dialogue) answered(requester *half, t *transaction) {
+	requester.requests.finish(t)
+	c.emitTransaction(t, requester.requests.done.remember(t))
+	c.claimFailed(t)
+	c.release(t)
+}
+
+func (h *half) pairRequest(s *settled) {
 	c := h.c
 	id := sid(s.SessionID)
-	t := &transaction{id: id, hash: s.hash, size: s.Length}
-	t.Transaction = Transaction{Conn: c, Letter: s.Letter, SessionID: s.SessionID, RequestTime: s.Time}
+	t := c.newTransaction(id, h.dir)
+	t.letter, t.requestTime = s.Letter, s.Time
 	c.checkLogin(s)
 	c.checkToken(s)
-	if p, ok := h.requests.done[id]; ok {
+	if p, _, ok := h.requests.done.find(id); ok {
 		s.blameFor(protocol.SessionIDReused, "the %s reuses session ID %s of a finished %s transaction", protocol.Name(s.Letter), quote(s.SessionID), protocol.Name(p.letter))
 	}
-	if old := h.requests.open[id]; old != nil {
-		switch lost := c.explained(h, old); {
-		case lost:
-			// Its answer may be among what was not captured: then this request is in order.
-			old.excused = true
-			if old.hash != t.hash || old.size != t.size {
-				after = append(after, func() { c.unanswered(h, old, false) })
-			}
-		case old.hash == t.hash && old.size == t.size:
-			old.excused = true
-			s.blameFor(protocol.RequestRepeated, "the %s with session ID %s is sent again, byte for byte, before its answer", protocol.Name(s.Letter), quote(s.SessionID))
-		default:
-			s.blameFor(protocol.SessionIDCollision, "the %s uses session ID %s while a %s with it is not answered yet", protocol.Name(s.Letter), quote(s.SessionID), protocol.Name(old.Letter))
-			old.excused = true
-			after = append(after, func() { c.unanswered(h, old, false) })
-		}
+	t.keep(s.Frame)
+	if old := h.requests.find(id); old != nil {
+		h.collide(s, t, old)
 	}
 	for i, f := range s.faults {
 		if i > 0 {
@@ -81,89 +80,105 @@ func (h *half) pairRequest(s *settled) (after []func()) {
 	if b := s.Named("access_token"); len(b) == protocol.TokenSize {
 		t.token = token(b)
 	}
-	t.frame, t.faults = s.Frame, len(s.faults)
-	s.tx, s.request = t, true
+	t.faults = len(s.faults)
+	s.role, s.slot = asRequest, t.slot
 	t.excused = h.requests.early[id] && !c.gapless()
-	t.dir = h.dir
+	h.enqueue(t)
+}
+
+// enqueue makes a request wait for its answer.
+func (h *half) enqueue(t *transaction) {
 	if h.requests.n >= maxOutstanding {
 		oldest := h.requests.oldest()
 		oldest.excused = true
-		c.unanswered(h, oldest, false)
+		h.c.unanswered(h, oldest, false)
 	}
 	h.requests.push(t)
-	c.changes++
-	return after
+	h.c.changes++
 }
 
-func (h *half) pairResponse(s *settled) (after []func()) {
+// collide deals with a request whose session ID another one has that waits for its answer.
+func (h *half) collide(s *settled, t, old *transaction) {
+	old.excused, s.old = true, old
+	same := t.repeats(old)
+	switch {
+	case h.c.explained(h, old):
+		// Its answer may be among what was not captured: then this request is in order.
+		if !same {
+			s.then = giveUpOld
+		}
+	case same:
+		s.blameFor(protocol.RequestRepeated, "the %s with session ID %s is sent again, byte for byte, before its answer", protocol.Name(s.Letter), quote(s.SessionID))
+	default:
+		s.blameFor(protocol.SessionIDCollision, "the %s uses session ID %s while a %s with it is not answered yet", protocol.Name(s.Letter), quote(s.SessionID), protocol.Name(old.letter))
+		s.then = giveUpOld
+	}
+}
+
+func (h *half) pairResponse(s *settled) {
 	c, p := h.c, h.peer
 	id := sid(s.SessionID)
 	h.checkStatus(s)
-	t := p.requests.open[id]
+	t := p.requests.find(id)
 	if t == nil {
 		if f, ok := p.doubtful[id]; ok && f != nil {
 			delete(p.doubtful, id)
 			t = c.lateRequest(f)
 		}
 	}
-	if t != nil && s.Time >= c.lateFrom(t) && t.dir == p.dir {
+	if t != nil && s.Time >= c.lateFrom(t) && int(t.dir) == p.dir {
 		c.unanswered(p, t, true)
 		t = nil
 	}
 	if t == nil {
-		return h.pairPast(s, id)
+		h.pairPast(s, id)
+		return
 	}
-	s.RequestLetter = t.Letter
-	s.tx = t
-	t.ResponseTime = s.Time
-	c.conclude(t, s)
+	s.RequestLetter = t.letter
+	s.role, s.slot = asResponse, t.slot
+	t.responseTime = s.Time
+	c.conclude(t, s.Frame)
 	h.checkFailure(s, t)
-	if t.Letter == 'L' && t.State == Answered {
-		c.loggedIn(s)
+	if t.letter == 'L' && t.state == Answered {
+		c.loggedIn(s.Frame)
 	}
-	if t.Letter == 'O' && t.State == Answered {
+	if t.letter == 'O' && t.state == Answered {
 		c.loggedOut(t)
 	}
-	return append(after, func() {
-		p.requests.finish(t)
-		c.emitTransaction(t)
-		p.requests.remember(t, c.lateFrom(t))
-		c.claimFailed(t)
-	})
+	s.then, s.old = answering, t
 }
 
 // lateFrom is the time from which an answer to the request is late.
-func (c *Conn) lateFrom(t *transaction) int64 { return t.RequestTime + c.d.timeout }
+func (c *Dialogue) lateFrom(t *transaction) int64 { return t.requestTime + c.d.timeout }
 
 // conclude gives the transaction the state that its response tells.
-func (c *Conn) conclude(t *transaction, s *settled) {
-	t.State = Failed
-	if st, ok := s.Status(); ok && st == 1 {
-		t.State = Answered
+func (c *Dialogue) conclude(t *transaction, f *Frame) {
+	t.state = Failed
+	if st, ok := f.Status(); ok && st == 1 {
+		t.state = Answered
 	}
-	t.ErrorCode, t.HasError = s.ErrorCode()
+	t.errorCode, t.hasError = f.ErrorCode()
 }
 
 // lateRequest makes a transaction of a damaged request that was answered all the same.
-func (c *Conn) lateRequest(f *Frame) *transaction {
-	t := &transaction{id: sid(f.SessionID), excused: true, size: f.Length}
-	t.Transaction = Transaction{Conn: c, Letter: f.Letter, SessionID: f.SessionID, RequestTime: f.Time, Request: f.Number}
-	t.frame = f
-	t.dir = f.dir
+func (c *Dialogue) lateRequest(f *Frame) *transaction {
+	t := c.newTransaction(sid(f.SessionID), int(f.dir))
+	t.excused, t.letter, t.requestTime, t.request = true, f.Letter, f.Time, f.numbered()
+	t.keep(f)
 	c.half[f.dir].requests.push(t)
 	return t
 }
 
 // pairPast deals with a response to no outstanding request.
-func (h *half) pairPast(s *settled, id sid) (after []func()) {
+func (h *half) pairPast(s *settled, id sid) {
 	c, p := h.c, h.peer
-	if past, ok := p.requests.done[id]; ok {
+	if past, at, ok := p.requests.done.find(id); ok {
 		s.RequestLetter = past.letter
-		s.Transaction = past.number
+		s.role, s.slot = asLate, at
 		switch {
-		case past.state == Unanswered && s.Time < past.late:
+		case past.state == Unanswered && s.Time < past.time+c.d.timeout:
 			// It was settled too late for a connection that had ended: nobody's fault.
-		case past.state != Unanswered && (p.stalled || p.gaps && p.gapTime >= past.late-c.d.timeout):
+		case past.state != Unanswered && (p.stalled || p.gaps && p.gapTime >= past.time):
 			// The request may have been sent again among what was not captured.
 		case past.state == Unanswered:
 			s.blameFor(protocol.LateResponse, "the answer to %s %s came after it had counted as unanswered", protocol.Name(past.letter), quote(s.SessionID))
@@ -171,27 +186,27 @@ func (h *half) pairPast(s *settled, id sid) (after []func()) {
 			s.blameFor(protocol.DuplicateResponse, "%s %s was answered before", protocol.Name(past.letter), quote(s.SessionID))
 		}
 		h.checkFailure(s, nil)
-		return nil
+		return
 	}
-	t := &transaction{id: id}
-	t.Transaction = Transaction{Conn: c, SessionID: s.SessionID, State: Orphan, ResponseTime: s.Time}
-	t.ErrorCode, t.HasError = s.ErrorCode()
-	t.dir = p.dir
-	s.tx = t
+	t := c.newTransaction(id, p.dir)
+	t.state, t.responseTime = Orphan, s.Time
+	t.errorCode, t.hasError = s.ErrorCode()
 	_, doubtful := p.doubtful[id]
 	blamable := c.gapless() && !doubtful
 	h.checkFailure(s, nil)
 	if one := p.requests.waitingAt(s.Time); blamable && one != nil && len(c.unclaimed) < maxUnclaimed {
 		one.claimed = true
-		c.unclaimed = append(c.unclaimed, &unclaimed{request: one, h: h, response: s.Frame, tx: t, blamable: blamable})
-		s.tx = nil
-		return nil
+		s.numbered()
+		c.unclaimed = append(c.unclaimed, &unclaimed{request: one, h: h, response: s.Clone(), tx: t, blamable: blamable})
+		return
 	}
-	return []func(){func() { c.orphan(h, s.Frame, t, blamable) }}
+	s.numbered()
+	s.role, s.slot = asResponse, t.slot
+	s.then, s.old, s.blamable = orphaned, t, blamable
 }
 
 // orphan emits a response to no request.
-func (c *Conn) orphan(h *half, f *Frame, t *transaction, blamable bool) {
+func (c *Dialogue) orphan(h *half, f *Frame, t *transaction, blamable bool) {
 	h.peer.requests.cameEarly(t.id)
 	if !blamable { // it may be the answer to any of them
 		h.peer.requests.excuse()
@@ -199,17 +214,16 @@ func (c *Conn) orphan(h *half, f *Frame, t *transaction, blamable bool) {
 	if blamable {
 		c.emitViolation(h.about(f, protocol.OrphanResponse, fmt.Sprintf("no request with session ID %s was sent on this connection", quote(f.SessionID))))
 	}
-	if t.Response == 0 {
-		t.Response = f.Number
-	}
-	c.emitTransaction(t)
+	t.answer = f
+	c.emitTransaction(t, -1)
+	c.release(t)
 }
 
 // maxUnclaimed bounds the responses of a connection that wait to be claimed.
 const maxUnclaimed = 64
 
 // claimOf takes out the response that may have been meant for a request, nil if there is none.
-func (c *Conn) claimOf(t *transaction) *unclaimed {
+func (c *Dialogue) claimOf(t *transaction) *unclaimed {
 	for i, u := range c.unclaimed {
 		if u.request == t {
 			c.unclaimed = slices.Delete(c.unclaimed, i, i+1)
@@ -221,57 +235,57 @@ func (c *Conn) claimOf(t *transaction) *unclaimed {
 
 // claimFailed tells that a request was answered, so that a response that might have been meant
 // for it is an orphan after all.
-func (c *Conn) claimFailed(t *transaction) {
+func (c *Dialogue) claimFailed(t *transaction) {
 	if u := c.claimOf(t); u != nil {
 		c.orphan(u.h, u.response, u.tx, u.blamable)
 	}
 }
 
 // claim makes an unanswered request and the response that did not echo its session ID one transaction.
-func (c *Conn) claim(h *half, t *transaction) bool {
+func (c *Dialogue) claim(h *half, t *transaction) bool {
 	u := c.claimOf(t)
 	if u == nil {
 		return false
 	}
-	t.ResponseTime, t.Response = u.response.Time, u.response.Number
-	answer := &settled{Frame: u.response}
-	c.conclude(t, answer)
+	t.responseTime = u.response.Time
+	c.conclude(t, u.response)
 	switch {
-	case t.State == Answered && t.Letter == 'L':
-		c.loggedIn(answer)
-	case t.State == Answered && t.Letter == 'O':
+	case t.state == Answered && t.letter == 'L':
+		c.loggedIn(u.response)
+	case t.state == Answered && t.letter == 'O':
 		c.loggedOut(t)
 	}
 	t.answer = u.response
 	h.requests.finish(t)
-	c.emitViolation(u.h.about(u.response, protocol.SessionIDNotEchoed, fmt.Sprintf("the answer carries session ID %s, but the only request that waited had %s", quote(u.response.SessionID), quote(t.SessionID))))
-	c.emitTransaction(t)
-	h.requests.remember(t, c.lateFrom(t))
+	c.emitViolation(u.h.about(u.response, protocol.SessionIDNotEchoed, fmt.Sprintf("the answer carries session ID %s, but the only request that waited had %s", quote(u.response.SessionID), quote(t.id[:]))))
+	c.emitTransaction(t, h.requests.done.remember(t))
+	c.release(u.tx)
+	c.release(t)
 	return true
 }
 
 // unanswered gives up a request.
-func (c *Conn) unanswered(h *half, t *transaction, timeout bool) {
-	if t.State != Outstanding || c.claim(h, t) {
+func (c *Dialogue) unanswered(h *half, t *transaction, timeout bool) {
+	if t.state != Outstanding || c.claim(h, t) {
 		return
 	}
-	t.State = Unanswered
+	t.state = Unanswered
 	h.requests.finish(t)
 	if !t.excused && t.faults == 0 && !c.explained(h, t) {
 		c.emitViolation(c.noResponse(h, t, timeout))
 	}
-	c.emitTransaction(t)
-	h.requests.remember(t, c.lateFrom(t))
+	c.emitTransaction(t, h.requests.done.remember(t))
+	c.release(t)
 }
 
 // explained reports whether the capture itself may be why a request has no answer.
-func (c *Conn) explained(h *half, t *transaction) bool {
+func (c *Dialogue) explained(h *half, t *transaction) bool {
 	p := h.peer
-	return c.oneSided(p.dir) || p.stalled || p.gaps && p.gapTime >= t.RequestTime || !p.fromStart && p.seen() == 0 && c.heard != nil && c.heard[p.dir] == 0
+	return c.oneSided(p.dir) || p.stalled || p.gaps && p.gapTime >= t.requestTime || !p.fromStart && p.seen() == 0 && c.heard != nil && c.heard[p.dir] == 0
 }
 
 // peerEnded gives up the requests of a direction once all that its ended peer had sent is settled.
-func (c *Conn) peerEnded(h *half) {
+func (c *Dialogue) peerEnded(h *half) {
 	if p := h.peer; p.ended == finished && !p.drained && len(p.buf) == 0 && c.standing != rejected && !c.finished {
 		p.drained = true
 		c.failRequests(h)
@@ -279,19 +293,19 @@ func (c *Conn) peerEnded(h *half) {
 }
 
 // failRequests gives up all requests of a direction, because its peer ended.
-func (c *Conn) failRequests(h *half) {
+func (c *Dialogue) failRequests(h *half) {
 	for t := h.requests.oldest(); t != nil; t = h.requests.oldest() {
 		c.unanswered(h, t, false)
 	}
 }
 
 // finish ends the connection.
-func (c *Conn) finish() {
+func (c *Dialogue) finish() {
 	if c.finished {
 		return
 	}
 	c.finished = true
-	delete(c.d.conns, c)
+	c.d.unlink(c)
 	if c.standing == confirmed {
 		for i := range c.half {
 			h := &c.half[i]
@@ -304,22 +318,24 @@ func (c *Conn) finish() {
 		}
 		c.emitStream()
 	}
-	c.held, c.tokens = nil, nil
+	c.held, c.tokens = nil, tokens{}
 	for i := range c.half {
 		h := &c.half[i]
-		h.buf, h.back, h.segs, h.requests, h.doubtful = nil, nil, nil, requests{}, nil
+		c.releaseAll(&h.requests)
+		h.buf, h.back, h.segs, h.doubtful = nil, nil, nil, nil
 	}
 }
 
 // leavePending emits requests that the capture's end left without an answer.
-func (c *Conn) leavePending(h *half) {
+func (c *Dialogue) leavePending(h *half) {
 	for t := h.requests.oldest(); t != nil; t = h.requests.oldest() {
 		if c.claim(h, t) {
 			continue
 		}
-		t.State = Pending
+		t.state = Pending
 		h.requests.finish(t)
-		c.emitTransaction(t)
+		c.emitTransaction(t, -1)
+		c.release(t)
 	}
 }
 

@@ -2,11 +2,12 @@ package dissect
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/nubishark/nubishark/protocol"
 )
 
-// Frame is one NUBISON packet. Its slices are owned by the frame.
+// Frame is one NUBISON packet. A frame that a sink is told belongs to it during the call only; Clone makes one to keep.
 type Frame struct {
 	// Number counts the frames of a run from 1.
 	Number int64
@@ -38,11 +39,34 @@ type Frame struct {
 	// Raw are all of the packet's bytes; missing ones are zero.
 	Raw []byte
 
-	dir       int
-	one       [1]int64 // room for Packets of the usual packet
+	dir       uint8
+	role      role
 	truncated bool
-	request   bool // it is the request of tx, not the response
-	tx        *transaction
+	slot      int32    // of the transaction, or its place among the finished ones
+	one       [1]int64 // room for Packets of the usual packet
+	cell      *int64   // is told the number, where another record needs it
+}
+
+// Clone returns a copy that nothing overwrites.
+func (f *Frame) Clone() *Frame {
+	g := *f
+	g.Packets, g.Raw = slices.Clone(f.Packets), slices.Clone(f.Raw)
+	g.SessionID = g.Raw[min(1, len(g.Raw)):][:len(f.SessionID)]
+	g.Violations = slices.Clone(f.Violations)
+	g.Fields = slices.Clone(f.Fields)
+	for i := range g.Fields {
+		v := &g.Fields[i]
+		v.Value = g.Raw[v.At : v.At+len(v.Value)]
+	}
+	return &g
+}
+
+// numbered makes sure that the number can be told later.
+func (f *Frame) numbered() *int64 {
+	if f.cell == nil {
+		f.cell = new(int64)
+	}
+	return f.cell
 }
 
 // FieldValue is a field of a frame.
@@ -116,7 +140,8 @@ func (s State) String() string {
 	return [...]string{"outstanding", "answered", "failed", "unanswered", "pending", "orphan"}[s]
 }
 
-// Transaction is a request with its response.
+// Transaction is a request with its response. One that a sink is told belongs to it during the call only; all of it
+// may be copied but for SessionID, whose bytes go, too.
 type Transaction struct {
 	Number int64
 	Conn   *Conn
@@ -134,6 +159,11 @@ type Transaction struct {
 	RequestTime, ResponseTime int64
 	ErrorCode                 uint16
 	HasError                  bool
+
+	id                sid
+	dir               uint8
+	slot, remember    int32  // where its numbers are, and its place among the finished ones, -1 if it has none
+	request, response *int64 // numbers of frames that were not known to be its own
 }
 
 // Latency is the time from the request's last byte to the response's (ns). It is
@@ -167,8 +197,8 @@ type Violation struct {
 	Message, Hint string
 
 	dir   int
-	about *Frame
-	tx    *transaction // number the frame by this transaction's request
+	about *int64 // the number of the frame, once it has one
+	slot  int32  // one more than that of the transaction whose request the frame is, 0 if it is of none
 	// closer tells that the sender closed the connection before an answer could come; device,
 	// that the violation is named by the device's direction.
 	closer, device bool
@@ -200,8 +230,8 @@ type Stream struct {
 	Missing        int64
 }
 
-// Sink takes the records in the order in which they are settled. The records are owned by the
-// sink from then on, but for Conn, which the dissector goes on using.
+// Sink takes the records in the order in which they are settled. Frames and transactions are lent for the call; violations
+// and streams are the sink's to keep, but for Conn, of which more may become known.
 type Sink interface {
 	Frame(*Frame)
 	Transaction(*Transaction)

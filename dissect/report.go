@@ -2,96 +2,83 @@ package dissect
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/nubishark/nubishark/protocol"
 )
 
-// event is a record that waits until its connection is known to be NUBISON.
-type event struct {
-	frame       *Frame
-	transaction *transaction
-	violation   *Violation
-}
-
-func (c *Conn) emit(e event) {
+// emit lets a record out, or holds it until the connection is known to be NUBISON.
+func (c *Dialogue) emit(x record) {
 	switch c.standing {
 	case confirmed:
-		c.out(e)
+		c.out(x)
 	case undecided:
-		c.held = append(c.held, e)
+		switch y := x.(type) { // what is held outlives the memory that is used again
+		case *Frame:
+			x = y.Clone()
+		case *Transaction:
+			z := *y
+			z.SessionID = z.id[:]
+			x = &z
+		}
+		c.held = append(c.held, x)
 	}
 }
 
-func (c *Conn) emitFrame(f *Frame)             { c.emit(event{frame: f}) }
-func (c *Conn) emitTransaction(t *transaction) { c.emit(event{transaction: t}) }
-func (c *Conn) emitViolation(v *Violation)     { c.emit(event{violation: v}) }
+func (c *Dialogue) emitFrame(f *Frame)         { c.emit(f) }
+func (c *Dialogue) emitViolation(v *Violation) { c.emit(v) }
 
-// out numbers a record and hands it to the sink.
-func (c *Conn) out(e event) {
-	switch {
-	case e.frame != nil:
-		c.outFrame(e.frame)
-	case e.transaction != nil:
-		t := e.transaction
-		c.number(t)
-		t.From = c.sideOf(t.dir)
-		t.Device = c.device
-		if t.answer != nil {
-			t.Response = t.answer.Number
-		}
+// emitTransaction emits a transaction that is over; remember is its place among the finished ones, -1 if it
+// has none.
+func (c *Dialogue) emitTransaction(t *transaction, remember int32) {
+	x := c.d.rec.transactions.get()
+	*x = Transaction{
+		Conn: c.conn, Letter: t.letter, State: t.state, RequestTime: t.requestTime, ResponseTime: t.responseTime,
+		ErrorCode: t.errorCode, HasError: t.hasError, id: t.id, dir: t.dir, slot: t.slot, remember: remember, request: t.request,
+	}
+	x.SessionID = x.id[:]
+	if t.answer != nil {
+		x.response = t.answer.numbered()
+	}
+	c.emit(x)
+}
+
+// out completes a record by what is known of its connection now, and lets it out.
+func (c *Dialogue) out(x record) {
+	if c.changed {
+		c.changed = false
+		u := c.d.rec.conns.get()
+		*u = connUpdate{c.conn, c.deviceDir, c.device}
+		c.d.rec.add(u)
+	}
+	switch x := x.(type) {
+	case *Frame:
+		c.frames++
+		x.From = c.sideOf(int(x.dir))
+	case *Transaction:
 		c.transactions++
-		rec := t.Transaction
-		c.d.sink.Transaction(&rec)
-	default:
-		c.outViolation(e.violation)
+		x.From, x.Device = c.sideOf(int(x.dir)), c.device
+	case *Violation:
+		c.complete(x)
 	}
+	c.d.rec.add(x)
 }
 
-func (c *Conn) outFrame(f *Frame) {
-	d := c.d
-	d.frameNo++
-	f.Number = d.frameNo
-	f.From = c.sideOf(f.dir)
-	if t := f.tx; t != nil {
-		c.number(t)
-		f.Transaction = t.Number
-		if f.request {
-			t.Request = f.Number
-		} else {
-			t.Response = f.Number
-		}
-		f.tx = nil
-	}
-	c.frames++
-	d.sink.Frame(f)
-}
-
-func (c *Conn) outViolation(v *Violation) {
-	d := c.d
-	d.violationNo++
-	v.Number = d.violationNo
+// complete settles which side a violation is by, and whose fault it is.
+func (c *Dialogue) complete(v *Violation) {
 	v.From = c.sideOf(v.dir)
 	if v.device {
 		v.From = protocol.Device
 	}
-	switch {
-	case v.about != nil:
-		v.Frame = v.about.Number
-		v.about = nil
-	case v.tx != nil:
-		v.Frame = v.tx.Request
-	}
-	v.tx = nil
 	v.Blame = c.blame(v)
 	if v.Rule.Severity != protocol.Note {
 		c.violations++
 	}
-	d.sink.Violation(v)
 }
 
 // blame resolves whose fault a violation is.
-func (c *Conn) blame(v *Violation) protocol.Side {
+func (c *Dialogue) blame(v *Violation) protocol.Side {
 	if v.Blame != protocol.Unknown {
 		return v.Blame
 	}
@@ -109,16 +96,9 @@ func (c *Conn) blame(v *Violation) protocol.Side {
 	return v.From
 }
 
-func (c *Conn) number(t *transaction) {
-	if t.Number == 0 {
-		c.d.transactionNo++
-		t.Number = c.d.transactionNo
-	}
-}
-
 // about makes the record of a violation by a packet.
 func (h *half) about(f *Frame, r *protocol.Rule, message string) *Violation {
-	v := &Violation{Rule: r, Conn: h.c, dir: f.dir, about: f, Packets: f.Packets, Time: f.Time, Offset: f.Offset, Length: int64(f.Length), Message: message, Hint: r.Hint}
+	v := &Violation{Rule: r, Conn: h.c.conn, dir: int(f.dir), about: f.numbered(), Packets: slices.Clone(f.Packets), Time: f.Time, Offset: f.Offset, Length: int64(f.Length), Message: message, Hint: r.Hint}
 	v.Bytes, v.Secret = excerpt(f)
 	if code, ok := f.ErrorCode(); ok && r.Blame == protocol.ByCode {
 		v.Code = code
@@ -131,10 +111,9 @@ func (h *half) about(f *Frame, r *protocol.Rule, message string) *Violation {
 
 // excerpt returns a packet's first bytes and the places of its secrets in them.
 func excerpt(f *Frame) (b []byte, secret [][2]int) {
-	b = f.Raw[:min(len(f.Raw), maxBytes)]
+	b = slices.Clone(f.Raw[:min(len(f.Raw), maxBytes)])
 	for i := range f.Fields {
-		v := &f.Fields[i]
-		if from, to := v.At, min(v.At+len(v.Value), len(b)); v.Secret && from < to {
+		if from, to, ok := secretIn(&f.Fields[i], len(b)); ok {
 			secret = append(secret, [2]int{from, to})
 		}
 	}
@@ -142,18 +121,22 @@ func excerpt(f *Frame) (b []byte, secret [][2]int) {
 }
 
 // noResponse makes the record of a request that nobody answered.
-func (c *Conn) noResponse(h *half, t *transaction, timeout bool) *Violation {
-	name := protocol.Name(t.Letter)
+func (c *Dialogue) noResponse(h *half, t *transaction, timeout bool) *Violation {
+	name := protocol.Name(t.letter)
 	why := "the connection ended first"
 	if timeout {
 		why = fmt.Sprintf("within %v", c.d.opts.timeout())
 	}
-	v := &Violation{Rule: protocol.NoResponse, Conn: c, dir: h.dir, tx: t, Time: t.RequestTime, Length: int64(t.size), Hint: protocol.NoResponse.Hint}
-	v.Packets, v.Offset = t.frame.Packets, t.frame.Offset
-	v.Bytes, v.Secret = excerpt(t.frame)
-	v.Message = fmt.Sprintf("the %s with session ID %s was not answered: %s", name, quote(t.SessionID), why)
+	v := &Violation{Rule: protocol.NoResponse, Conn: c.conn, dir: h.dir, slot: t.slot + 1, Time: t.requestTime, Length: int64(t.size), Hint: protocol.NoResponse.Hint}
+	v.Packets, v.Offset, v.Bytes = slices.Clone(t.packets), t.offset, slices.Clone(t.raw)
+	for _, s := range t.secret {
+		if s[0] < s[1] {
+			v.Secret = append(v.Secret, s)
+		}
+	}
+	v.Message = fmt.Sprintf("the %s with session ID %s was not answered: %s", name, quote(t.id[:]), why)
 	if timeout {
-		v.Message = fmt.Sprintf("the %s with session ID %s was not answered %s", name, quote(t.SessionID), why)
+		v.Message = fmt.Sprintf("the %s with session ID %s was not answered %s", name, quote(t.id[:]), why)
 	}
 	v.closer = !timeout && c.closer == h.dir
 	return v
@@ -191,37 +174,37 @@ func unknownMessage(v *Violation) string {
 
 // reportJunk reports a run that was too long to be kept.
 func (h *half) reportJunk(j junk) {
-	v := &Violation{Rule: protocol.UnknownType, Conn: h.c, dir: h.dir, Packets: j.packets, Time: j.time, Offset: j.start, Length: j.end - j.start, Bytes: j.bytes, Hint: protocol.UnknownType.Hint}
+	v := &Violation{Rule: protocol.UnknownType, Conn: h.c.conn, dir: h.dir, Packets: j.packets, Time: j.time, Offset: j.start, Length: j.end - j.start, Bytes: j.bytes, Hint: protocol.UnknownType.Hint}
 	v.Message = unknownMessage(v)
 	h.c.emitViolation(v)
 }
 
 // place makes the record of a violation by the bytes [from, to).
 func (h *half) place(r *protocol.Rule, from, to int64) *Violation {
-	v := &Violation{Rule: r, Conn: h.c, dir: h.dir, Offset: from, Length: to - from, Hint: r.Hint}
+	v := &Violation{Rule: r, Conn: h.c.conn, dir: h.dir, Offset: from, Length: to - from, Hint: r.Hint}
 	v.Packets, v.Time = h.packets(nil, from, to)
 	v.Packets = v.Packets[:min(len(v.Packets), maxPackets)]
 	v.Bytes = append([]byte(nil), h.at(from)[:min(to-from, maxBytes)]...)
 	return v
 }
 
-func (c *Conn) noteGap(h *half, off, n, time, packet int64) {
+func (c *Dialogue) noteGap(h *half, off, n, time, packet int64) {
 	r := protocol.CaptureGap
-	v := &Violation{Rule: r, Conn: c, dir: h.dir, Offset: off, Length: n, Time: time, Packets: []int64{packet}, Hint: r.Hint}
+	v := &Violation{Rule: r, Conn: c.conn, dir: h.dir, Offset: off, Length: n, Time: time, Packets: []int64{packet}, Hint: r.Hint}
 	v.Message = fmt.Sprintf("%d bytes at stream offset %d were never captured", n, off)
 	c.emitViolation(v)
 }
 
-func (c *Conn) noteMidstream() {
+func (c *Dialogue) noteMidstream() {
 	r := protocol.CaptureMidstream
-	v := &Violation{Rule: r, Conn: c, dir: c.DeviceDir, Time: c.start, Hint: r.Hint, device: true}
+	v := &Violation{Rule: r, Conn: c.conn, dir: c.deviceDir, Time: c.start, Hint: r.Hint, device: true}
 	v.Message = "the connection was open before the capture started"
 	c.emitViolation(v)
 }
 
-func (c *Conn) emitStream() {
-	c.d.sink.Stream(&Stream{
-		Conn: c, Client: c.Addr[0], Server: c.Addr[1], Device: c.device, Start: c.start, End: c.last, State: c.state,
+func (c *Dialogue) emitStream() {
+	c.out(&Stream{
+		Conn: c.conn, Client: c.conn.Addr[0], Server: c.conn.Addr[1], Device: c.device, Start: c.start, End: c.last, State: c.state,
 		Frames: c.frames, Transactions: c.transactions, Violations: c.violations, Missing: c.missing,
 	})
 }

@@ -3,12 +3,12 @@ package dissect
 import "github.com/nubishark/nubishark/protocol"
 
 // checkLogin looks at a login as a part of the connection's session.
-func (c *Conn) checkLogin(s *settled) {
+func (c *Dialogue) checkLogin(s *settled) {
 	if s.Letter != 'L' {
 		return
 	}
 	if key := deviceKey(s.Frame); key != "" {
-		c.device = key
+		c.device, c.changed = key, true
 	}
 	ss := &c.session
 	if ss.loggedIn && !c.gapSince(ss.time) {
@@ -18,7 +18,7 @@ func (c *Conn) checkLogin(s *settled) {
 }
 
 // gapSince reports whether bytes were lost on the connection since a moment.
-func (c *Conn) gapSince(time int64) bool {
+func (c *Dialogue) gapSince(time int64) bool {
 	for i := range c.half {
 		if h := &c.half[i]; h.stalled || h.gaps && h.gapTime >= time {
 			return true
@@ -36,22 +36,22 @@ func deviceKey(f *Frame) string {
 }
 
 // loggedIn takes over the token of a login's answer.
-func (c *Conn) loggedIn(s *settled) {
-	b := s.Named("access_token")
+func (c *Dialogue) loggedIn(f *Frame) {
+	b := f.Named("access_token")
 	if len(b) != protocol.TokenSize {
 		c.session.loggedIn, c.session.sure = true, false
 		return
 	}
 	tok := token(b)
 	ss := &c.session
-	ss.loggedIn, ss.sure, ss.token, ss.time = true, true, tok, s.Time
+	ss.loggedIn, ss.sure, ss.token, ss.time = true, true, tok, f.Time
 	delete(ss.ended, tok)
 	c.d.issued.add(tok, c.device)
 	c.d.issues++
 }
 
 // loggedOut ends the token of a logout.
-func (c *Conn) loggedOut(t *transaction) {
+func (c *Dialogue) loggedOut(t *transaction) {
 	ss := &c.session
 	if ss.ended == nil || len(ss.ended) >= maxTokens {
 		ss.ended = make(map[token]bool)
@@ -60,8 +60,16 @@ func (c *Conn) loggedOut(t *transaction) {
 	ss.loggedIn, ss.sure = false, false
 }
 
+// nameBy takes the device that a token was issued to, where it is not known otherwise.
+func (c *Dialogue) nameBy(t token) {
+	if c.device == "" {
+		c.device = c.d.issued.device(t)
+		c.changed = c.changed || c.device != ""
+	}
+}
+
 // checkToken looks at the token of a request.
-func (c *Conn) checkToken(s *settled) {
+func (c *Dialogue) checkToken(s *settled) {
 	if !s.Layout.Shape().HasToken {
 		return
 	}
@@ -70,9 +78,7 @@ func (c *Conn) checkToken(s *settled) {
 		return
 	}
 	t := token(b)
-	if c.device == "" {
-		c.device = c.d.issued.device(t)
-	}
+	c.nameBy(t)
 	ss := &c.session
 	switch {
 	case ss.ended[t]:
@@ -91,10 +97,10 @@ func (c *Conn) checkToken(s *settled) {
 }
 
 // loginWaits reports whether the answer to a login may have been missed or is still to come.
-func (c *Conn) loginWaits() bool {
+func (c *Dialogue) loginWaits() bool {
 	for i := range c.half {
-		for _, t := range c.half[i].requests.queue {
-			if t != nil && t.Letter == 'L' && t.State == Outstanding {
+		for t := c.half[i].requests.first; t != nil; t = t.next {
+			if t.letter == 'L' {
 				return true
 			}
 		}

@@ -19,10 +19,12 @@ type fault struct {
 // settled is a packet that is being settled.
 type settled struct {
 	*Frame
-	h      *half
-	faults []fault
-	hash   uint64
-	legal  bool
+	h        *half
+	faults   []fault
+	legal    bool
+	then     follow
+	blamable bool
+	old      *transaction // what then is about
 }
 
 func (s *settled) blameFor(rule *protocol.Rule, format string, args ...any) {
@@ -31,6 +33,8 @@ func (s *settled) blameFor(rule *protocol.Rule, format string, args ...any) {
 }
 
 var hashSeed = maphash.MakeSeed()
+
+func hashOf(b []byte) uint64 { return maphash.Bytes(hashSeed, b) }
 
 // accept settles the packet at the boundary by one of its readings.
 func (h *half) accept(c candidate, g grade) {
@@ -72,17 +76,19 @@ func (h *half) incomplete(l *protocol.Layout, end int64) bool {
 // frame starts the record of the packet [pos, end).
 func (h *half) frame(l *protocol.Layout, end int64) *settled {
 	n := int(end - h.pos)
-	raw := make([]byte, n)
-	copy(raw, h.buf[:n])
-	f := &Frame{Conn: h.c, dir: h.dir, Offset: h.pos, Length: n, Letter: raw[0], Layout: l, Raw: raw}
-	f.Packets, f.Time = h.packets(f.one[:0], h.pos, end)
+	d := h.c.d
+	raw := d.rec.keepRaw(h.buf[:n])
+	f := d.rec.frames.get()
+	*f = Frame{Conn: h.c.conn, dir: uint8(h.dir), Offset: h.pos, Length: n, Letter: raw[0], Layout: l, Raw: raw}
+	f.Packets, f.Time = h.packets(d.rec.room(f, len(h.segs)), h.pos, end)
 	f.Missing = h.missing(h.pos, end)
 	f.SessionID = raw[1:min(n, protocol.HeaderSize)]
 	if g, ok := h.gapIn(h.pos+1, h.pos+int64(1+len(f.SessionID))); ok {
 		f.SessionID = f.SessionID[:max(0, g.start-h.pos-1)]
 	}
 	h.c.learnSide(h.dir, raw[0])
-	return &settled{Frame: f, h: h, hash: maphash.Bytes(hashSeed, raw), legal: protocol.MaySend(h.side(), raw[0])}
+	d.scratch = settled{Frame: f, h: h, faults: d.scratch.faults[:0], legal: protocol.MaySend(h.side(), raw[0])}
+	return &d.scratch
 }
 
 // fill cuts the packet into its fields.
@@ -91,7 +97,7 @@ func (h *half) fill(s *settled, c candidate) {
 	if c.tail {
 		fields = c.layout.Whole()
 	}
-	s.Fields = make([]FieldValue, 0, len(fields))
+	s.Fields = h.c.d.rec.fieldsOf(len(fields))
 	at, n := 0, len(s.Raw)
 	length := 0
 	for i := range fields {
@@ -193,7 +199,7 @@ func (h *half) truncateBy(l *protocol.Layout, end int64) {
 	s.blameFor(protocol.TruncatedPacket, "%d of the %s packet's %s bytes were sent, then %s", len(s.Raw), protocol.Name(s.Letter), h.atLeast(l, want, len(s.Raw)), h.whyCut(end))
 	s.truncated = true
 	h.publish(s, none, nil)
-	h.doubt(h.pos, s.Frame)
+	h.doubt(h.pos, s.Clone())
 	h.advance(end)
 }
 
@@ -244,14 +250,15 @@ func (h *half) publish(s *settled, g grade, tok []byte) {
 		s.blameFor(protocol.WrongDirection, "the %s sent a %s packet (%c), which only the %s may send", h.side(), protocol.Name(s.Letter), s.Letter, h.side().Other())
 		h.doubt(h.pos, nil)
 	}
-	after := h.pair(s)
+	h.pair(s)
+	if len(s.faults) > 0 {
+		s.numbered()
+	}
 	h.c.emitFrame(s.Frame)
 	for _, f := range s.faults {
 		h.c.emitViolation(h.about(s.Frame, f.rule, f.message))
 	}
-	for _, f := range after {
-		f()
-	}
+	h.after(s)
 	if tok != nil && g >= fit {
 		h.c.carry(token(tok))
 	}

@@ -39,7 +39,7 @@ func (h *half) foresee() {
 		return
 	}
 	id := sid(h.buf[1:protocol.HeaderSize])
-	if t := h.peer.requests.open[id]; t != nil && t.Letter == 'L' && isWord(h.buf[protocol.StatusAt+1:end]) {
+	if t := h.peer.requests.find(id); t != nil && t.letter == 'L' && isWord(h.buf[protocol.StatusAt+1:end]) {
 		h.foreseen = h.pos + 1
 		h.c.d.issued.add(token(h.buf[protocol.StatusAt+1:]), h.c.device)
 	}

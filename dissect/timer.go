@@ -2,7 +2,6 @@ package dissect
 
 import (
 	"cmp"
-	"container/heap"
 	"slices"
 )
 
@@ -10,28 +9,63 @@ import (
 type timer struct {
 	at    int64
 	order int64
-	c     *Conn
+	c     *Dialogue
 }
 
+// timers is a heap.
 type timers []timer
 
-func (t timers) Len() int { return len(t) }
-func (t timers) Less(i, j int) bool {
-	return t[i].at < t[j].at || t[i].at == t[j].at && t[i].order < t[j].order
+func (t *timer) before(o *timer) bool { return t.at < o.at || t.at == o.at && t.order < o.order }
+
+func (t *timers) push(x timer) {
+	*t = append(*t, x)
+	h := *t
+	i := len(h) - 1
+	for i > 0 {
+		up := (i - 1) / 4
+		if !x.before(&h[up]) {
+			break
+		}
+		h[i] = h[up]
+		i = up
+	}
+	h[i] = x
 }
-func (t timers) Swap(i, j int) { t[i], t[j] = t[j], t[i] }
-func (t *timers) Push(x any)   { *t = append(*t, x.(timer)) }
-func (t *timers) Pop() any {
-	old := *t
-	x := old[len(old)-1]
-	old[len(old)-1] = timer{}
-	*t = old[:len(old)-1]
-	return x
+
+// pop returns the earliest timer.
+func (t *timers) pop() timer {
+	h := *t
+	top, x := h[0], h[len(h)-1]
+	h[len(h)-1] = timer{}
+	h = h[:len(h)-1]
+	*t = h
+	if len(h) == 0 {
+		return top
+	}
+	i := 0
+	for {
+		least := 4*i + 1
+		if least >= len(h) {
+			break
+		}
+		for k := least + 1; k < min(4*i+5, len(h)); k++ {
+			if h[k].before(&h[least]) {
+				least = k
+			}
+		}
+		if !h[least].before(&x) {
+			break
+		}
+		h[i] = h[least]
+		i = least
+	}
+	h[i] = x
+	return top
 }
 
 // arm makes sure that a timer stands for the earliest moment at which the clock alone may
 // settle something. A later one that stands already is left to be found stale.
-func (c *Conn) arm() {
+func (c *Dialogue) arm() {
 	if c.standing == rejected || c.finished {
 		return
 	}
@@ -40,11 +74,11 @@ func (c *Conn) arm() {
 		return
 	}
 	c.deadline = at
-	heap.Push(&c.d.timers, timer{at: at, order: int64(c.Stream), c: c})
+	c.d.timers.push(timer{at: at, order: c.order, c: c})
 }
 
 // due is the earliest moment after which the clock may settle something, 0 if there is none.
-func (c *Conn) due() int64 {
+func (c *Dialogue) due() int64 {
 	at := int64(0)
 	sooner := func(t int64) {
 		if t > c.d.now && (at == 0 || t < at) {
@@ -73,7 +107,7 @@ func (c *Conn) due() int64 {
 }
 
 // tick does what the clock alone settles.
-func (c *Conn) tick() {
+func (c *Dialogue) tick() {
 	if c.standing == rejected || c.finished {
 		return
 	}
@@ -94,12 +128,12 @@ func (c *Conn) tick() {
 	c.arm()
 }
 
-// sorted returns connections in the order of their numbers.
-func sorted(m map[*Conn]struct{}) []*Conn {
-	list := make([]*Conn, 0, len(m))
-	for c := range m {
+// open returns the connections that have not ended, in order.
+func (d *Dissector) open() []*Dialogue {
+	var list []*Dialogue
+	for c := d.first; c != nil; c = c.next {
 		list = append(list, c)
 	}
-	slices.SortFunc(list, func(a, b *Conn) int { return cmp.Compare(a.Stream, b.Stream) })
+	slices.SortFunc(list, func(a, b *Dialogue) int { return cmp.Compare(a.order, b.order) })
 	return list
 }

@@ -1,0 +1,207 @@
+package dissect
+
+import "slices"
+
+// Records are the records of a stretch of packets, in order, without numbers: those are given by Numbering, when the
+// stretches of several dissectors are put in order. Their memory is used again after Reset. The zero value is ready.
+type Records struct {
+	list         []record
+	frames       pool[Frame]
+	transactions pool[Transaction]
+	conns        pool[connUpdate]
+	fields       []FieldValue
+	raw          []byte
+	packets      []int64
+}
+
+// record is anything that a sink is told, or that Numbering has to know.
+type record interface {
+	// give numbers the record and hands it to the sink.
+	give(n *Numbering)
+}
+
+// Reset forgets the records; the slices of frames that were handed out may be overwritten from now on.
+func (r *Records) Reset() {
+	clear(r.list)
+	r.list = r.list[:0]
+	r.frames.n, r.transactions.n, r.conns.n = 0, 0, 0
+	r.fields, r.raw, r.packets = reuse(r.fields), reuse(r.raw), reuse(r.packets)
+}
+
+// maxReuse bounds the memory, in elements, that is kept to be used again.
+const maxReuse = 1 << 20
+
+func reuse[T any](s []T) []T {
+	if cap(s) > maxReuse {
+		return nil
+	}
+	return s[:0]
+}
+
+// Len is the number of records.
+func (r *Records) Len() int { return len(r.list) }
+
+func (r *Records) add(x record) { r.list = append(r.list, x) }
+
+// keepRaw copies bytes.
+func (r *Records) keepRaw(b []byte) []byte {
+	at := len(r.raw)
+	r.raw = append(r.raw, b...)
+	return r.raw[at:len(r.raw):len(r.raw)]
+}
+
+// room returns room for the packet numbers of a frame.
+func (r *Records) room(f *Frame, n int) []int64 {
+	if n <= len(f.one) {
+		return f.one[:0]
+	}
+	at := len(r.packets)
+	r.packets = slices.Grow(r.packets, n)[:at+n]
+	return r.packets[at : at : at+n]
+}
+
+// fieldsOf returns room for the fields of a frame.
+func (r *Records) fieldsOf(n int) []FieldValue {
+	at := len(r.fields)
+	r.fields = slices.Grow(r.fields, n)[:at+n]
+	return r.fields[at : at : at+n]
+}
+
+// pool hands out zero values, each of which is used again after n was set back.
+type pool[T any] struct {
+	list []*T
+	n    int
+}
+
+const slabSize = 64
+
+func (p *pool[T]) get() *T {
+	if p.n == len(p.list) {
+		slab := make([]T, slabSize)
+		p.list = slices.Grow(p.list, slabSize)
+		for i := range slab {
+			p.list = append(p.list, &slab[i])
+		}
+	}
+	p.n++
+	return p.list[p.n-1]
+}
+
+// Numbering gives records their numbers, and hands them to a sink. It is not safe for concurrent use.
+type Numbering struct {
+	sink                             Sink
+	frames, transactions, violations int64
+}
+
+// NewNumbering returns a numbering that starts at 1.
+func NewNumbering(sink Sink) *Numbering { return &Numbering{sink: sink} }
+
+// Give hands on all records.
+func (n *Numbering) Give(r *Records) {
+	for _, x := range r.list {
+		x.give(n)
+	}
+}
+
+// numbers are those of a transaction that is not over.
+type numbers struct{ transaction, request, response int64 }
+
+// numbersOf returns the numbers in a slot of the connection.
+func (c *Conn) numbersOf(slot int32) *numbers {
+	for int(slot) >= len(c.open) {
+		c.open = append(c.open, numbers{})
+	}
+	return &c.open[slot]
+}
+
+// remember keeps the number of a finished transaction where the requester's table has it.
+func (c *Conn) remember(dir uint8, at int32, number int64) {
+	for int(at) >= len(c.done[dir]) {
+		c.done[dir] = append(c.done[dir], 0)
+	}
+	c.done[dir][at] = number
+}
+
+// role says what a frame is to a transaction.
+type role uint8
+
+const (
+	alone      role = iota // it is part of none
+	asRequest              // of the one in its slot
+	asResponse             // of the one in its slot
+	asLate                 // a response to one that is over
+)
+
+func (f *Frame) give(n *Numbering) {
+	n.frames++
+	f.Number = n.frames
+	switch f.role {
+	case asRequest:
+		n.transactions++
+		*f.Conn.numbersOf(f.slot) = numbers{transaction: n.transactions, request: f.Number}
+		f.Transaction = n.transactions
+	case asResponse:
+		t := f.Conn.numbersOf(f.slot)
+		n.number(t)
+		t.response = f.Number
+		f.Transaction = t.transaction
+	case asLate:
+		f.Transaction = f.Conn.done[1-f.dir][f.slot]
+	}
+	if f.cell != nil {
+		*f.cell = f.Number
+	}
+	n.sink.Frame(f)
+}
+
+// number gives a transaction its number, if it has none.
+func (n *Numbering) number(t *numbers) {
+	if t.transaction == 0 {
+		n.transactions++
+		t.transaction = n.transactions
+	}
+}
+
+func (t *Transaction) give(n *Numbering) {
+	k := t.Conn.numbersOf(t.slot)
+	n.number(k)
+	t.Number, t.Request, t.Response = k.transaction, k.request, k.response
+	if t.request != nil {
+		t.Request = *t.request
+	}
+	if t.response != nil {
+		t.Response = *t.response
+	}
+	*k = numbers{}
+	if t.remember >= 0 {
+		t.Conn.remember(t.dir, t.remember, t.Number)
+	}
+	n.sink.Transaction(t)
+}
+
+func (v *Violation) give(n *Numbering) {
+	n.violations++
+	v.Number = n.violations
+	switch {
+	case v.about != nil:
+		v.Frame = *v.about
+	case v.slot > 0:
+		v.Frame = v.Conn.numbersOf(v.slot - 1).request
+	}
+	v.about = nil
+	n.sink.Violation(v)
+}
+
+func (s *Stream) give(n *Numbering) {
+	s.Conn.open, s.Conn.done = nil, [2][]int64{}
+	n.sink.Stream(s)
+}
+
+// connUpdate tells what is known of a connection from here on.
+type connUpdate struct {
+	conn      *Conn
+	deviceDir int
+	device    string
+}
+
+func (u *connUpdate) give(*Numbering) { u.conn.DeviceDir, u.conn.device = u.deviceDir, u.device }

@@ -1,0 +1,428 @@
+package dissect
+
+import "encoding/binary"
+
+// transaction is a request that waits for its answer, or a response that answers nothing known. It is used again once
+// it is over.
+type transaction struct {
+	id     sid
+	state  State
+	letter byte // of the request, 0 if it was never seen
+	dir    uint8
+	// hidden tells that no answer finds it any more: requests with its session ID came before and after it, and the
+	// later one is over.
+	hidden  bool
+	excused bool // something else explains that it is not answered
+	claimed bool // a response to nothing may have been meant for it
+
+	slot         int32        // where Numbering keeps its numbers
+	older, newer *transaction // outstanding ones with the same session ID
+	prev, next   *transaction // those that wait longer, and less long
+
+	requestTime, responseTime int64
+	errorCode                 uint16
+	hasError                  bool
+
+	faults int // of the request: they explain a silence
+	why    string
+	token  token
+	// What the request was, as far as a violation shows it.
+	size    int
+	hash    uint64 // of a request of more than maxBytes
+	offset  int64
+	packets []int64
+	raw     []byte
+	secret  [2][2]int
+	request *int64 // the frame's number, where the request was no request at first
+
+	answer *Frame // the response that did not echo its session ID
+}
+
+// newTransaction returns a transaction that is used for the first time, or again.
+func (c *Dialogue) newTransaction(id sid, dir int) *transaction {
+	d := c.d
+	t := d.spare
+	if t == nil {
+		t = &transaction{}
+	} else {
+		d.spare = t.next
+		*t = transaction{packets: t.packets[:0], raw: t.raw[:0]}
+	}
+	t.id, t.dir = id, uint8(dir)
+	if n := len(c.slots); n > 0 {
+		t.slot = c.slots[n-1]
+		c.slots = c.slots[:n-1]
+	} else {
+		t.slot = c.slotCount
+		c.slotCount++
+	}
+	return t
+}
+
+// release lets a transaction go that is over and was emitted.
+func (c *Dialogue) release(t *transaction) {
+	c.slots = append(c.slots, t.slot)
+	t.answer, t.request, t.prev = nil, nil, nil
+	t.state = Answered
+	t.next = c.d.spare
+	c.d.spare = t
+}
+
+// releaseAll lets go of those that will never be emitted.
+func (c *Dialogue) releaseAll(r *requests) {
+	for t := r.first; t != nil; {
+		next := t.next
+		c.release(t)
+		t = next
+	}
+	*r = requests{}
+}
+
+// keep notes what the request was.
+func (t *transaction) keep(f *Frame) {
+	t.size, t.offset = f.Length, f.Offset
+	t.packets = append(t.packets, f.Packets...)
+	t.raw = append(t.raw, f.Raw[:min(len(f.Raw), maxBytes)]...)
+	if len(f.Raw) > maxBytes {
+		t.hash = hashOf(f.Raw)
+	}
+	n := 0
+	for i := range f.Fields {
+		if from, to, ok := secretIn(&f.Fields[i], len(t.raw)); ok && n < len(t.secret) {
+			t.secret[n] = [2]int{from, to}
+			n++
+		}
+	}
+}
+
+// repeats reports whether the request is the same, byte for byte.
+func (t *transaction) repeats(old *transaction) bool {
+	return t.size == old.size && t.hash == old.hash && string(t.raw) == string(old.raw)
+}
+
+// maxFinished is the number of finished transactions remembered of a requester.
+const maxFinished = 1024
+
+// maxOutstanding bounds the requests of one side that wait for an answer.
+const maxOutstanding = 1 << 16
+
+// requests are one side's requests: those outstanding, in the order of their times, and the latest finished ones.
+type requests struct {
+	first, last *transaction
+	n           int
+	visible     int                  // of the outstanding ones, those that an answer finds
+	index       map[sid]*transaction // of these, once there are many
+	done        history
+	early       map[sid]bool // what orphan responses carried: their requests may yet be found
+}
+
+// manyRequests is the number of outstanding requests that are looked through one by one.
+const manyRequests = 16
+
+// find returns the outstanding request that an answer with this session ID is for, nil if there is none.
+func (r *requests) find(id sid) *transaction {
+	if r.index != nil {
+		return r.index[id]
+	}
+	for t := r.last; t != nil; t = t.prev {
+		if t.id == id && t.newer == nil && !t.hidden {
+			return t
+		}
+	}
+	return nil
+}
+
+func (r *requests) outstanding(id sid) bool { return r.find(id) != nil }
+
+// startsWith reports whether an outstanding session ID starts with the bytes.
+func (r *requests) startsWith(b []byte) bool {
+	if r.visible > 64 {
+		return true
+	}
+	for t := r.first; t != nil; t = t.next {
+		if t.newer == nil && !t.hidden && string(t.id[:len(b)]) == string(b) {
+			return true
+		}
+	}
+	return false
+}
+
+// letterOf returns the letter of the request with this session ID, 0 if it is not known.
+func (r *requests) letterOf(id sid) byte {
+	if t := r.find(id); t != nil {
+		return t.letter
+	}
+	if p, _, ok := r.done.find(id); ok {
+		return p.letter
+	}
+	return 0
+}
+
+// cameEarly remembers the session ID of a response without a request.
+func (r *requests) cameEarly(id sid) {
+	if r.early == nil || len(r.early) >= maxFinished {
+		r.early = make(map[sid]bool)
+	}
+	r.early[id] = true
+}
+
+// excuse makes nobody responsible for the silence after the requests that wait now.
+func (r *requests) excuse() {
+	for t := r.first; t != nil; t = t.next {
+		t.excused = true
+	}
+}
+
+// push adds an outstanding request, the latest of its session ID.
+func (r *requests) push(t *transaction) {
+	if old := r.find(t.id); old != nil {
+		t.older, old.newer = old, t
+	} else {
+		r.visible++
+	}
+	t.prev = r.last
+	if r.last != nil {
+		r.last.next = t
+	} else {
+		r.first = t
+	}
+	r.last = t
+	r.n++
+	switch {
+	case r.index != nil:
+		r.index[t.id] = t
+	case r.n > manyRequests:
+		r.index = make(map[sid]*transaction)
+		for t := r.first; t != nil; t = t.next {
+			if t.newer == nil && !t.hidden {
+				r.index[t.id] = t
+			}
+		}
+	}
+}
+
+// finish removes an outstanding transaction.
+func (r *requests) finish(t *transaction) {
+	switch {
+	case t.newer != nil: // it ends the chain of those that an answer may find
+		t.newer.older = nil
+		t.hideOlder()
+	case t.hidden:
+		t.hideOlder()
+	case t.older != nil:
+		t.older.newer = nil
+		if r.index != nil {
+			r.index[t.id] = t.older
+		}
+	default:
+		r.visible--
+		if r.index != nil {
+			delete(r.index, t.id)
+		}
+	}
+	t.older, t.newer = nil, nil
+	r.unlink(t)
+	if r.n == 0 {
+		r.index = nil
+	}
+}
+
+func (t *transaction) hideOlder() {
+	if t.older != nil {
+		t.older.newer, t.older.hidden = nil, true
+	}
+}
+
+func (r *requests) unlink(t *transaction) {
+	if t.prev != nil {
+		t.prev.next = t.next
+	} else {
+		r.first = t.next
+	}
+	if t.next != nil {
+		t.next.prev = t.prev
+	} else {
+		r.last = t.prev
+	}
+	t.prev, t.next = nil, nil
+	r.n--
+}
+
+// waitingAt returns the one request that waited for an answer at a moment, nil if there was none or
+// there were several. No answer that came later may have been settled yet.
+func (r *requests) waitingAt(time int64) *transaction {
+	var found *transaction
+	for t := r.first; t != nil; t = t.next {
+		if t.claimed {
+			continue
+		}
+		if t.requestTime > time {
+			break
+		}
+		if found != nil {
+			return nil
+		}
+		found = t
+	}
+	return found
+}
+
+// oldest returns the request that has been waiting longest, nil if there is none.
+func (r *requests) oldest() *transaction { return r.first }
+
+// past is what is remembered of a finished transaction.
+type past struct {
+	id     uint64
+	time   int64 // of the request, or of what an answer's lateness is told by (ns)
+	letter byte
+	state  State
+}
+
+// history are the latest finished transactions of a requester: a ring, with an index by session ID.
+type history struct {
+	list  []past
+	next  int      // in the ring, once it is full
+	index []uint16 // open addressing; 1 more than the place in the ring, 0 where it is free
+}
+
+func (s sid) word() uint64 { return binary.LittleEndian.Uint64(s[:]) }
+
+// home is where the index is looked into first.
+func (f *history) home(id uint64) int {
+	return int(id * 0x9e3779b97f4a7c15 >> 32 & uint64(len(f.index)-1))
+}
+
+// find returns what is remembered by a session ID, and its place.
+func (f *history) find(s sid) (p *past, at int32, ok bool) {
+	if len(f.index) == 0 {
+		return nil, 0, false
+	}
+	id := s.word()
+	for i := f.home(id); f.index[i] != 0; i = (i + 1) & (len(f.index) - 1) {
+		if at := int32(f.index[i] - 1); f.list[at].id == id {
+			return &f.list[at], at, true
+		}
+	}
+	return nil, 0, false
+}
+
+// remember keeps a finished transaction in the place of the one that was remembered first, and returns that.
+func (f *history) remember(t *transaction) int32 {
+	p := past{t.id.word(), t.requestTime, t.letter, t.state}
+	if old, at, ok := f.find(t.id); ok {
+		*old = p
+		return at
+	}
+	at := len(f.list)
+	if at < maxFinished {
+		f.grow()
+		f.list = append(f.list, p)
+	} else {
+		at = f.next
+		f.next = (f.next + 1) % maxFinished
+		f.forget(f.list[at].id)
+		f.list[at] = p
+	}
+	f.put(p.id, at)
+	return int32(at)
+}
+
+// grow makes room for one more: at most half of the index is used.
+func (f *history) grow() {
+	if n := len(f.list); n == cap(f.list) {
+		bigger := make([]past, n, min(n+n/2+4, maxFinished))
+		copy(bigger, f.list)
+		f.list = bigger
+	}
+	if 2*(len(f.list)+1) <= len(f.index) {
+		return
+	}
+	f.index = make([]uint16, max(16, 2*len(f.index)))
+	for i := range f.list {
+		f.put(f.list[i].id, i)
+	}
+}
+
+func (f *history) put(id uint64, at int) {
+	i := f.home(id)
+	for f.index[i] != 0 {
+		i = (i + 1) & (len(f.index) - 1)
+	}
+	f.index[i] = uint16(at + 1)
+}
+
+// forget takes a session ID out of the index, and moves those up that it was in the way of.
+func (f *history) forget(id uint64) {
+	mask := len(f.index) - 1
+	i := f.home(id)
+	for f.list[f.index[i]-1].id != id {
+		i = (i + 1) & mask
+	}
+	for j := i; ; {
+		f.index[i] = 0
+		for {
+			j = (j + 1) & mask
+			if f.index[j] == 0 {
+				return
+			}
+			if home := f.home(f.list[f.index[j]-1].id); (j-home)&mask >= (j-i)&mask {
+				break
+			}
+		}
+		f.index[i] = f.index[j]
+		i = j
+	}
+}
+
+// tokens is a set of access tokens: few, mostly.
+type tokens struct {
+	list []token
+	more map[token]struct{}
+}
+
+const fewTokens = 8
+
+func (s *tokens) has(t token) bool {
+	for i := range s.list {
+		if s.list[i] == t {
+			return true
+		}
+	}
+	_, ok := s.more[t]
+	return ok
+}
+
+func (s *tokens) len() int { return len(s.list) + len(s.more) }
+
+// add puts in a token that is not there.
+func (s *tokens) add(t token) {
+	switch {
+	case len(s.list) < fewTokens:
+		s.list = append(s.list, t)
+	case s.more == nil:
+		s.more = map[token]struct{}{t: {}}
+	default:
+		s.more[t] = struct{}{}
+	}
+}
+
+// startsWith reports whether a token starts with the bytes.
+func (s *tokens) startsWith(b []byte) bool {
+	for i := range s.list {
+		if string(s.list[i][:len(b)]) == string(b) {
+			return true
+		}
+	}
+	for t := range s.more {
+		if string(t[:len(b)]) == string(b) {
+			return true
+		}
+	}
+	return false
+}
+
+// secretIn returns the part of a secret field among the first n bytes of its frame.
+func secretIn(v *FieldValue, n int) (from, to int, ok bool) {
+	from, to = v.At, min(v.At+len(v.Value), n)
+	return from, to, v.Secret && from < to
+}
