@@ -132,6 +132,11 @@ func (d *Dissector) Bytes(c *Dialogue, dir int, b []byte, p Part) {
 		return
 	}
 	c.last = max(c.last, p.Time)
+	if !d.opts.Thorough && c.usual(h, b, &p) {
+		c.arm()
+		d.flush()
+		return
+	}
 	h.add(p.Offset, b, segment{start: p.Offset, end: p.Offset + int64(len(b)), time: p.Time, packet: p.Packet, push: p.Push})
 	if p.More {
 		d.flush()

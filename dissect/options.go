@@ -16,6 +16,10 @@ type Options struct {
 	// Ports restricts dissection to connections with one of these ports, and forces
 	// it there; empty means that connections are found by their content.
 	Ports Ports
+	// Brief leaves out the Fields of packets in which nothing is wrong: for sinks that only count.
+	Brief bool
+	// Thorough lets every packet go the long way, which concludes the same: tests compare the two.
+	Thorough bool
 }
 
 // timeout returns the response timeout that is in force.

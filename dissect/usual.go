@@ -1,0 +1,291 @@
+package dissect
+
+import "github.com/nubishark/nubishark/protocol"
+
+// usual settles a packet that came whole in one write, on a connection where nothing is in doubt, from the bytes where
+// they are, and reports whether it did. It concludes what the long way would; whatever is not usual goes that way.
+func (c *Dialogue) usual(h *half, b []byte, p *Part) bool {
+	q := h.peer
+	if !p.Push || p.More || len(b) <= protocol.StatusAt || !c.calm(h) {
+		return false
+	}
+	switch {
+	case len(h.buf) > 0 && len(q.buf) > 0:
+		return false
+	case len(h.buf) > 0:
+		if !c.follows(h, b) {
+			return false
+		}
+	case len(q.buf) > 0:
+		if !c.answersBare(h, b, p) {
+			return false
+		}
+	}
+	w := write{b, p.Offset, p.Time, p.Packet}
+	if b[0] == 'R' {
+		return c.usualResponse(h, w)
+	}
+	return c.usualRequest(h, w)
+}
+
+// write is a packet that came whole in one segment.
+type write struct {
+	b                    []byte
+	offset, time, packet int64
+}
+
+// calm reports whether nothing is in doubt on the connection.
+func (c *Dialogue) calm(h *half) bool {
+	q := h.peer
+	return c.standing == confirmed && c.sideKnown && h.adrift == inStep && (q.adrift == inStep || len(q.buf) == 0) &&
+		!h.gaps && !q.gaps && !h.stalled && !q.stalled && h.ended == running && q.ended == running && !h.silent && !q.silent &&
+		len(c.unclaimed) == 0
+}
+
+// pending returns the one write that waits in a direction.
+func (h *half) pending() (w write, ok bool) {
+	if len(h.segs) != 1 || !h.segs[0].push || len(h.buf) <= protocol.StatusAt {
+		return w, false
+	}
+	s := &h.segs[0]
+	return write{h.buf, h.pos, s.time, s.packet}, s.start == h.pos
+}
+
+// follows settles a response that waits to see whether its optional tail comes: a packet with a known token
+// comes instead.
+func (c *Dialogue) follows(h *half, b []byte) bool {
+	w, ok := h.pending()
+	if !ok || w.b[0] != 'R' || len(b) < protocol.TokenAt+protocol.TokenSize {
+		return false
+	}
+	if ls := protocol.ByLetter(b[0]); len(ls) != 1 || !ls[0].Shape().HasToken || !c.tokens.has(token(b[protocol.TokenAt:])) {
+		return false
+	}
+	t, l := c.answeredBy(h, w)
+	if t == nil || len(l.Tail) == 0 || len(w.b) != l.Shape().Fixed {
+		return false
+	}
+	w.b = c.d.rec.keepRaw(w.b)
+	c.respond(h, t, l, false, w)
+	h.passed(w)
+	return true
+}
+
+// answersBare settles a request that waits to see whether its optional tail comes: its answer comes instead.
+func (c *Dialogue) answersBare(h *half, b []byte, p *Part) bool {
+	q := h.peer
+	w, ok := q.pending()
+	if !ok || b[0] != 'R' || string(b[1:protocol.HeaderSize]) != string(w.b[1:protocol.HeaderSize]) || w.packet >= p.Packet || c.d.now-p.Time >= second {
+		return false
+	}
+	l := c.requestLayout(q, w.b)
+	if l == nil || len(l.Tail) == 0 || len(w.b) != l.Shape().Fixed || !c.unsuspicious(q, w.b) {
+		return false
+	}
+	w.b = c.d.rec.keepRaw(w.b)
+	c.request(q, l, false, w)
+	q.passed(w)
+	return true
+}
+
+// requestLayout returns the layout of a request that this side may send and that carries a token, nil if it is none.
+func (c *Dialogue) requestLayout(h *half, b []byte) *protocol.Layout {
+	ls := protocol.ByLetter(b[0])
+	if len(ls) != 1 || !ls[0].Shape().HasToken || len(b) < ls[0].Shape().Fixed || ls[0].From != c.sideOf(h.dir) {
+		return nil
+	}
+	return ls[0]
+}
+
+func (c *Dialogue) usualRequest(h *half, w write) bool {
+	l := c.requestLayout(h, w.b)
+	if l == nil {
+		return false
+	}
+	sh := l.Shape()
+	n, tail := sh.Fixed, false
+	switch {
+	case sh.LengthWidth > 0:
+		n += h.number(w.b[sh.LengthAt:], sh.LengthWidth, c.d.opts.LittleEndian)
+	case sh.TailLengthWidth > 0 && len(w.b) == n:
+		return h.await(w)
+	case sh.TailLengthWidth > 0:
+		n, tail = tailEnd(sh, w.b), true
+	case len(l.Tail) > 0:
+		return false
+	}
+	if n != len(w.b) || !c.unsuspicious(h, w.b) {
+		return false
+	}
+	c.request(h, l, tail, w)
+	h.passed(w)
+	return true
+}
+
+// tailEnd is where the tail of a packet ends, 0 where another reading of the packet may be better confirmed.
+func tailEnd(sh *protocol.Shape, b []byte) int {
+	x := sh.Fixed
+	if sh.TailLengthWidth != 1 || isLetter(b[x]) {
+		return 0
+	}
+	for k := 1; k <= maxStray && x+k < len(b); k++ {
+		if mayMatch(b[x+k:]) {
+			return 0
+		}
+	}
+	if len(b) >= x+2 {
+		for _, n := range [2]int{int(b[x]) | int(b[x+1])<<8, int(b[x])<<8 | int(b[x+1])} {
+			if y := x + 2 + n; y < len(b) && mayMatch(b[y:]) {
+				return 0
+			}
+		}
+	}
+	return x + sh.TailFixed + int(b[x])
+}
+
+func isLetter(c byte) bool { return len(protocol.ByLetter(c)) > 0 }
+
+// mayMatch reports whether there are enough bytes for a strong match.
+func mayMatch(b []byte) bool {
+	if b[0] == 'R' {
+		return len(b) >= protocol.HeaderSize
+	}
+	return isLetter(b[0]) && len(b) >= protocol.TokenAt+protocol.TokenSize
+}
+
+// await keeps a packet whose optional tail may yet come.
+func (h *half) await(w write) bool {
+	if h.c.d.now-max(h.lastTime, w.time) >= second {
+		return false
+	}
+	h.add(w.offset, w.b, segment{start: w.offset, end: w.offset + int64(len(w.b)), time: w.time, packet: w.packet, push: true})
+	return true
+}
+
+// unsuspicious reports whether a request breaks no rule that a request can break: its session ID is new, and
+// its token the right one.
+func (c *Dialogue) unsuspicious(h *half, b []byte) bool {
+	r := &h.requests
+	id, t := sid(b[1:protocol.HeaderSize]), token(b[protocol.TokenAt:])
+	ss := &c.session
+	if r.early != nil || r.n >= maxOutstanding || ss.ended != nil || r.find(id) != nil {
+		return false
+	}
+	if _, _, known := r.done.find(id); known {
+		return false
+	}
+	c.nameBy(t)
+	if ss.loggedIn {
+		return !ss.sure || ss.token == t
+	}
+	return !c.gapless() || c.d.issued.has(t)
+}
+
+// answeredBy returns the request that a successful response answers in time, and the response's layout; nil if it is
+// not usual.
+func (c *Dialogue) answeredBy(h *half, w write) (*transaction, *protocol.Layout) {
+	t := h.peer.requests.find(sid(w.b[1:protocol.HeaderSize]))
+	if t == nil || w.b[protocol.StatusAt] != 1 || w.time >= c.lateFrom(t) {
+		return nil, nil
+	}
+	if t.letter == 'L' || t.letter == 'O' { // they change what holds for the connection
+		return nil, nil
+	}
+	for _, l := range protocol.ByLetter('R') {
+		if l.Outcome == protocol.Success && contains(l.Answers, t.letter) {
+			return t, l
+		}
+	}
+	return nil, nil
+}
+
+func (c *Dialogue) usualResponse(h *half, w write) bool {
+	t, l := c.answeredBy(h, w)
+	if t == nil {
+		return false
+	}
+	sh := l.Shape()
+	n, tail := sh.Fixed, false
+	switch {
+	case len(l.Tail) > 0 && len(w.b) == n:
+		return h.await(w)
+	case len(l.Tail) > 0 && len(w.b) > n:
+		n, tail = tailEnd(sh, w.b), true
+	}
+	if n != len(w.b) {
+		return false
+	}
+	c.respond(h, t, l, tail, w)
+	h.passed(w)
+	return true
+}
+
+// passed moves the boundary behind a packet that was settled.
+func (h *half) passed(w write) {
+	h.pos = w.offset + int64(len(w.b))
+	h.buf, h.segs = h.buf[:0], h.segs[:0]
+	h.scanned = h.pos
+	h.midWrite, h.shaky = false, false
+	h.lastTime, h.latest = max(h.lastTime, w.time), max(h.latest, w.packet)
+}
+
+// wholeFrame makes the record of a packet.
+func (c *Dialogue) wholeFrame(h *half, l *protocol.Layout, tail bool, w write) *Frame {
+	f := c.d.rec.frames.get()
+	*f = Frame{
+		Conn: c.conn, dir: uint8(h.dir), Offset: w.offset, Length: len(w.b), Letter: w.b[0], Layout: l, Raw: w.b,
+		SessionID: w.b[1:protocol.HeaderSize], Time: w.time,
+	}
+	f.one[0] = w.packet
+	f.Packets = f.one[:]
+	if c.d.opts.Brief {
+		return f
+	}
+	fields := l.Fields
+	if tail {
+		fields = l.Whole()
+	}
+	f.Fields = c.d.rec.fieldsOf(len(fields))[:len(fields)]
+	at, length := 0, 0
+	for i := range fields {
+		k := &fields[i]
+		size := k.Size
+		switch {
+		case k.Kind == protocol.Length:
+			length = h.number(w.b[at:], size, c.d.opts.LittleEndian)
+		case size == 0:
+			size = length
+		}
+		f.Fields[i] = FieldValue{Field: k, At: at, Value: w.b[at : at+size : at+size], Complete: true}
+		at += size
+	}
+	return f
+}
+
+// request settles a request.
+func (c *Dialogue) request(h *half, l *protocol.Layout, tail bool, w write) {
+	f := c.wholeFrame(h, l, tail, w)
+	t := c.newTransaction(sid(f.SessionID), h.dir)
+	t.letter, t.requestTime, t.size, t.offset = f.Letter, w.time, len(w.b), w.offset
+	t.packets = append(t.packets, w.packet)
+	t.raw = append(t.raw, w.b[:min(len(w.b), maxBytes)]...)
+	if len(w.b) > maxBytes {
+		t.hash = hashOf(w.b)
+	}
+	t.secret[0] = [2]int{protocol.TokenAt, protocol.TokenAt + protocol.TokenSize}
+	t.token = token(w.b[protocol.TokenAt:])
+	f.role, f.slot = asRequest, t.slot
+	h.requests.push(t)
+	c.changes++
+	c.out(f)
+	c.carry(t.token)
+}
+
+// respond settles the answer to a request.
+func (c *Dialogue) respond(h *half, t *transaction, l *protocol.Layout, tail bool, w write) {
+	f := c.wholeFrame(h, l, tail, w)
+	f.RequestLetter, f.role, f.slot = t.letter, asResponse, t.slot
+	t.responseTime, t.state = w.time, Answered
+	c.out(f)
+	c.answered(h.peer, t)
+}
