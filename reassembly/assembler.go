@@ -15,7 +15,7 @@ type Options struct {
 	// 0 means 1 MiB. MaxHeldTotal bounds that of all directions; 0 means 64 MiB.
 	MaxHeld, MaxHeldTotal int
 	// MaxConns bounds the connections that are remembered, closed ones included; the least
-	// recently used go first. 0 means 65,536.
+	// recently used go first. 0 means 32,768. As MaxHeldTotal, it is shared evenly among the Parts.
 	MaxConns int
 }
 
@@ -27,8 +27,9 @@ func (o Options) withDefaults() Options {
 		o.MaxHeldTotal = 64 << 20
 	}
 	if o.MaxConns <= 0 {
-		o.MaxConns = 1 << 16
+		o.MaxConns = 1 << 15
 	}
+	o.MaxHeldTotal, o.MaxConns = (o.MaxHeldTotal+Parts-1)/Parts, (o.MaxConns+Parts-1)/Parts
 	return o
 }
 
@@ -53,11 +54,16 @@ type Assembler struct {
 	h     Handler
 	opts  Options
 	dec   Decoder
-	table table
+	parts [Parts]part
 	stats Stats
 	now   int64
 	due   timers
-	held  int
+}
+
+// part is a part of the connections.
+type part struct {
+	table table
+	held  int // memory of segments behind holes
 }
 
 // New returns an assembler that tells the handler.
@@ -81,17 +87,19 @@ func (a *Assembler) Packet(p *capture.Packet) {
 // Segment takes in one segment that came with a packet at a time (ns).
 func (a *Assembler) Segment(s *Segment, time, packet int64) {
 	a.Advance(time)
-	f, d := a.table.find(s)
+	no := s.Part()
+	table := &a.parts[no].table
+	f, d := table.find(s)
 	if f != nil && s.Flags&(FlagSYN|FlagACK) == FlagSYN && !s.Broken && f.hasISN[d] && f.isn[d] != s.Seq {
 		// A new ISN is a new connection, whatever became of the old one (as Wireshark has it).
 		if !f.over() {
 			a.endBoth(f, EndReopen, time, packet)
 		}
-		a.table.remove(f)
+		table.remove(f)
 		f = nil
 	}
 	if f == nil {
-		f, d = a.open(s, time)
+		f, d = a.open(s, no, time, packet)
 	}
 	f.used = true
 	if f.over() {
@@ -114,17 +122,24 @@ func (a *Assembler) Segment(s *Segment, time, packet int64) {
 
 // bury lets go of a connection whose directions have both ended.
 func (a *Assembler) bury(f *flow) {
-	if f.live != nil && f.half[0].ended && f.half[1].ended {
-		f.live = nil
+	if f.live == nil || !f.half[0].ended || !f.half[1].ended {
+		return
 	}
+	rest := *f
+	rest.live = nil
+	a.parts[f.part].table.replace(f, &rest)
+	f.live = nil
 }
 
 // open starts a connection with its first segment.
-func (a *Assembler) open(s *Segment, time int64) (*flow, Direction) {
-	f := &flow{live: &live{}}
-	f.number = int(a.stats.Streams)
-	f.Stream = f.number
+func (a *Assembler) open(s *Segment, no uint8, time, packet int64) (*flow, Direction) {
+	w := &whole{}
+	f := &w.flow
+	f.live = &w.live
+	f.part, f.order = no, packet
+	f.Stream = int(a.stats.Streams)
 	a.stats.Streams++
+	f.Opened = packet
 	src, dst := s.Addr()
 	f.Addr[0], f.Addr[1] = src, dst
 	d := Direction(0)
@@ -137,12 +152,13 @@ func (a *Assembler) open(s *Segment, time int64) (*flow, Direction) {
 	for i := range f.half {
 		f.half[i].fin, f.half[i].rst = -1, -1
 	}
-	if old := a.table.add(f, s, d, a.opts.MaxConns); old != nil {
+	table := &a.parts[no].table
+	if old := table.add(f, s, d, a.opts.MaxConns); old != nil {
 		if !old.over() {
 			a.stats.Evicted++
 			a.endBoth(old, EndEvict, time, 0)
 		}
-		a.table.remove(old)
+		table.remove(old)
 	}
 	a.h.Open(&f.Conn)
 	return f, d
@@ -254,7 +270,7 @@ func (a *Assembler) place(f *flow, d Direction, p piece) {
 	} else {
 		a.drain(f, d, p.time)
 	}
-	for len(h.held) > 0 && (h.bytes > a.opts.MaxHeld || a.held > a.opts.MaxHeldTotal) {
+	for len(h.held) > 0 && (h.bytes > a.opts.MaxHeld || a.parts[f.part].held > a.opts.MaxHeldTotal) {
 		a.stats.Forced++
 		a.release(f, d, p.time, p.packet)
 	}
@@ -265,7 +281,7 @@ func (a *Assembler) hold(f *flow, d Direction, p piece) {
 	h := &f.half[d]
 	was := h.bytes
 	again, differ := h.insert(p)
-	a.held += h.bytes - was
+	a.parts[f.part].held += h.bytes - was
 	a.stats.Retransmitted += again
 	a.stats.Conflicts += differ
 	if again > 0 {
@@ -297,7 +313,7 @@ func (a *Assembler) drain(f *flow, d Direction, time int64) {
 		h.held[0] = piece{}
 		h.held = h.held[1:]
 		h.bytes -= p.cost()
-		a.held -= p.cost()
+		a.parts[f.part].held -= p.cost()
 		a.deliver(f, d, &p, true)
 	}
 	if len(h.held) == 0 {
@@ -389,14 +405,14 @@ func (a *Assembler) fin(f *flow, d Direction, seq uint32, time, packet int64) {
 			break
 		}
 		h.bytes -= last.cost()
-		a.held -= last.cost()
+		a.parts[f.part].held -= last.cost()
 		if last.off >= off {
 			h.held = h.held[:len(h.held)-1]
 			continue
 		}
 		*last = last.to(off)
 		h.bytes += last.cost()
-		a.held += last.cost()
+		a.parts[f.part].held += last.cost()
 	}
 	a.stall(f, d, time)
 	a.settleFIN(f, d, time, packet)
@@ -437,7 +453,7 @@ func (a *Assembler) settleFIN(f *flow, d Direction, time, packet int64) {
 func (a *Assembler) end(f *flow, d Direction, why End, time, packet int64) {
 	h := &f.half[d]
 	h.ended = true
-	a.held -= h.bytes
+	a.parts[f.part].held -= h.bytes
 	h.held, h.start, h.bytes, h.stalled = nil, nil, 0, false
 	a.h.End(&f.Conn, d, why, time, packet)
 }
@@ -527,13 +543,26 @@ func (a *Assembler) arm(f *flow) {
 		return
 	}
 	f.due = at
-	heap.Push(&a.due, timer{at: at, stream: f.number, f: f})
+	heap.Push(&a.due, timer{at: at, order: f.order, f: f})
 }
 
 // Close ends every connection, in the order of their numbers: the capture is over.
 func (a *Assembler) Close() {
-	for _, f := range a.table.sorted() {
+	for _, f := range a.sorted() {
 		a.endBoth(f, EndFile, a.now, 0)
 	}
-	a.table = table{}
+	a.parts = [Parts]part{}
+}
+
+// sorted returns the connections that are not over, in the order in which they were opened.
+func (a *Assembler) sorted() (list []*flow) {
+	for i := range a.parts {
+		for _, f := range a.parts[i].table.ring {
+			if f != nil && !f.over() {
+				list = append(list, f)
+			}
+		}
+	}
+	slices.SortFunc(list, func(x, y *flow) int { return cmp.Compare(x.order, y.order) })
+	return list
 }

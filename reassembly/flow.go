@@ -1,32 +1,40 @@
 package reassembly
 
 import (
-	"cmp"
+	"bytes"
 	"encoding/binary"
-	"slices"
+	"math/bits"
+	"math/rand/v2"
 )
 
 // flow is a connection in the table. What is kept of one that is over is little: it tells what comes late
 // from what is new.
 type flow struct {
 	*live
-	number int       // the same as Conn.Stream
+	key4   key4
 	isn    [2]uint32 // of each direction, as Wireshark takes them
 	hasISN [2]bool
-	key4   key4
-	key6   key6
 	v6     bool
+	used   bool // since the clock's hand last passed
 	// first is the direction of the key's first endpoint.
 	first Direction
-	used  bool  // since the clock's hand last passed
+	part  uint8
+	slot  int32 // in the table's ring
+	order int64 // the packet that opened it: which of two connections was there first
 	due   int64 // of the earliest timer, 0 if there is none
-	slot  int   // in the table's ring
+	key6  *key6
 }
 
 // live is what a connection has until both its directions have ended.
 type live struct {
-	Conn
 	half [2]half
+	Conn
+}
+
+// whole is a flow with what it has while it lives, side by side.
+type whole struct {
+	flow
+	live
 }
 
 // over reports whether both directions have ended.
@@ -91,35 +99,98 @@ func keyOf4(s *Segment) (k key4, forward bool) {
 
 func keyOf6(s *Segment) (k key6, forward bool) {
 	x, y := endpoint6(&s.Src, s.SrcPort), endpoint6(&s.Dst, s.DstPort)
-	if slices.Compare(x[:], y[:]) > 0 {
+	if bytes.Compare(x[:], y[:]) > 0 {
 		return key6{y, x}, false
 	}
 	return key6{x, y}, true
 }
 
+// Parts is the number of parts that connections are divided into by their endpoints. What bounds the memory of one
+// part depends on nothing in another, so that parts can be worked on at the same time.
+const Parts = 24
+
+// Part returns the part of a segment's connection; it is the same for both directions.
+func (s *Segment) Part() uint8 {
+	var h uint64
+	if s.V6 {
+		for i := 0; i < 16; i += 8 {
+			h = mix(h^binary.BigEndian.Uint64(s.Src[i:])^binary.BigEndian.Uint64(s.Dst[i:]), 0xe7037ed1a0b428db)
+		}
+	} else {
+		h = uint64(binary.BigEndian.Uint32(s.Src[:4]) ^ binary.BigEndian.Uint32(s.Dst[:4]))
+	}
+	h = mix(h<<16^uint64(s.SrcPort^s.DstPort)^0xa0761d6478bd642f, 0x8ebc6af09c88c6e3)
+	return uint8(h >> 32 * Parts >> 32)
+}
+
+// mix multiplies and folds, so that every bit of the result depends on all those of a.
+func mix(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a, b)
+	return hi ^ lo
+}
+
+// secrets keep those who choose endpoints from choosing places in the table.
+var secrets = [2]uint64{rand.Uint64(), rand.Uint64() | 1}
+
+func (k *key4) tag() uint64 { return mix(mix(k.a^secrets[0], secrets[1])^k.b, 0xe7037ed1a0b428db) | 1 }
+
+func (k *key6) tag() uint64 {
+	h := secrets[0]
+	for _, e := range [2]*[18]byte{&k.a, &k.b} {
+		h = mix(h^binary.LittleEndian.Uint64(e[:]), secrets[1])
+		h = mix(h^binary.LittleEndian.Uint64(e[8:]), secrets[1])
+		h = mix(h^uint64(binary.LittleEndian.Uint16(e[16:])), secrets[1])
+	}
+	return h | 1
+}
+
 // table finds the connection of a segment. It forgets the least recently used ones, as far as the
 // second-chance algorithm tells them.
 type table struct {
-	v4   map[key4]*flow
-	v6   map[key6]*flow
-	ring []*flow
-	hand int
-	free []int
+	slots []tableSlot // open addressing; their number is a power of two
+	n     int
+	ring  []*flow
+	hand  int
+	free  []int32
+}
+
+// tableSlot holds a connection; the tag is a hash of its key, 0 where the slot is free.
+type tableSlot struct {
+	tag uint64
+	f   *flow
+}
+
+// lookup returns the slot of a key, or the free one where the search for it ended.
+func (t *table) lookup(tag uint64, same func(f *flow) bool) int {
+	mask := uint64(len(t.slots) - 1)
+	i := tag >> 1 & mask
+	for t.slots[i].tag != 0 && (t.slots[i].tag != tag || !same(t.slots[i].f)) {
+		i = (i + 1) & mask
+	}
+	return int(i)
 }
 
 // find returns the connection of a segment and the segment's direction, nil if it is new.
 func (t *table) find(s *Segment) (*flow, Direction) {
-	var f *flow
-	var forward bool
-	if s.V6 {
-		var k key6
-		k, forward = keyOf6(s)
-		f = t.v6[k]
-	} else {
-		var k key4
-		k, forward = keyOf4(s)
-		f = t.v4[k]
+	if t.n == 0 {
+		return nil, 0
 	}
+	if s.V6 {
+		k, forward := keyOf6(s)
+		return t.slots[t.lookup(k.tag(), func(f *flow) bool { return f.v6 && *f.key6 == k })].f.from(forward)
+	}
+	k, forward := keyOf4(s)
+	tag, mask := k.tag(), uint64(len(t.slots)-1)
+	for i := tag >> 1 & mask; t.slots[i].tag != 0; i = (i + 1) & mask {
+		if f := t.slots[i].f; t.slots[i].tag == tag && f.key4 == k && !f.v6 {
+			return f.from(forward)
+		}
+	}
+	return nil, 0
+}
+
+// from returns the connection and the direction of a segment that comes from the key's first endpoint, or not.
+func (f *flow) from(forward bool) (*flow, Direction) {
 	if f == nil {
 		return nil, 0
 	}
@@ -132,20 +203,17 @@ func (t *table) find(s *Segment) (*flow, Direction) {
 // add puts in a connection whose first segment went in direction d. It returns the one that
 // has to go, if there are too many.
 func (t *table) add(f *flow, s *Segment, d Direction, limit int) (old *flow) {
-	if t.v4 == nil {
-		t.v4, t.v6 = make(map[key4]*flow), make(map[key6]*flow)
-	}
-	if len(t.v4)+len(t.v6) >= limit {
+	if t.n >= limit {
 		old = t.victim()
 	}
 	var forward bool
 	f.v6 = s.V6
 	if s.V6 {
-		f.key6, forward = keyOf6(s)
-		t.v6[f.key6] = f
+		var k key6
+		k, forward = keyOf6(s)
+		f.key6 = &k
 	} else {
 		f.key4, forward = keyOf4(s)
-		t.v4[f.key4] = f
 	}
 	f.first = d
 	if !forward {
@@ -156,10 +224,35 @@ func (t *table) add(f *flow, s *Segment, d Direction, limit int) (old *flow) {
 		t.free = t.free[:n-1]
 		t.ring[f.slot] = f
 	} else {
-		f.slot = len(t.ring)
+		f.slot = int32(len(t.ring))
 		t.ring = append(t.ring, f)
 	}
+	t.grow()
+	tag := f.tag()
+	t.slots[t.lookup(tag, func(*flow) bool { return false })] = tableSlot{tag, f}
+	t.n++
 	return old
+}
+
+func (f *flow) tag() uint64 {
+	if f.v6 {
+		return f.key6.tag()
+	}
+	return f.key4.tag()
+}
+
+// grow makes room for one more: at most two thirds of the slots are used.
+func (t *table) grow() {
+	if 3*(t.n+1) <= 2*len(t.slots) {
+		return
+	}
+	old := t.slots
+	t.slots = make([]tableSlot, max(64, 2*len(old)))
+	for _, s := range old {
+		if s.tag != 0 {
+			t.slots[t.lookup(s.tag, func(*flow) bool { return false })] = s
+		}
+	}
 }
 
 // victim is the next connection that was not used since the hand last passed.
@@ -177,41 +270,53 @@ func (t *table) victim() *flow {
 	}
 }
 
-// remove forgets a connection.
-func (t *table) remove(f *flow) {
-	if f.v6 {
-		if t.v6[f.key6] == f {
-			delete(t.v6, f.key6)
-		}
-	} else if t.v4[f.key4] == f {
-		delete(t.v4, f.key4)
-	}
-	t.ring[f.slot] = nil
-	t.free = append(t.free, f.slot)
+// place returns the slot of a connection in the table.
+func (t *table) place(f *flow) int { return t.lookup(f.tag(), func(g *flow) bool { return f == g }) }
+
+// replace puts another in the place of a connection.
+func (t *table) replace(f, by *flow) {
+	t.slots[t.place(f)].f = by
+	t.ring[f.slot] = by
 }
 
-// sorted returns the connections that are not over, in the order of their numbers.
-func (t *table) sorted() []*flow {
-	list := slices.DeleteFunc(slices.Clone(t.ring), func(f *flow) bool { return f == nil || f.over() })
-	slices.SortFunc(list, func(x, y *flow) int { return cmp.Compare(x.Stream, y.Stream) })
-	return list
+// remove forgets a connection, and moves those up that it was in the way of.
+func (t *table) remove(f *flow) {
+	mask := len(t.slots) - 1
+	i := t.place(f)
+	for j := i; ; {
+		t.slots[i] = tableSlot{}
+		for {
+			j = (j + 1) & mask
+			if t.slots[j].tag == 0 {
+				t.ring[f.slot] = nil
+				t.free = append(t.free, f.slot)
+				t.n--
+				return
+			}
+			if home := int(t.slots[j].tag>>1) & mask; (j-home)&mask >= (j-i)&mask {
+				break
+			}
+		}
+		t.slots[i] = t.slots[j]
+		i = j
+	}
 }
 
 // timer wakes a connection when the capture's clock has reached a moment.
 type timer struct {
-	at     int64
-	stream int
-	f      *flow
+	at    int64
+	order int64
+	f     *flow
 }
+
+func (t timer) before(o timer) bool { return t.at < o.at || t.at == o.at && t.order < o.order }
 
 type timers []timer
 
-func (t timers) Len() int { return len(t) }
-func (t timers) Less(i, j int) bool {
-	return t[i].at < t[j].at || t[i].at == t[j].at && t[i].stream < t[j].stream
-}
-func (t timers) Swap(i, j int) { t[i], t[j] = t[j], t[i] }
-func (t *timers) Push(x any)   { *t = append(*t, x.(timer)) }
+func (t timers) Len() int           { return len(t) }
+func (t timers) Less(i, j int) bool { return t[i].before(t[j]) }
+func (t timers) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
+func (t *timers) Push(x any)        { *t = append(*t, x.(timer)) }
 func (t *timers) Pop() any {
 	old := *t
 	x := old[len(old)-1]

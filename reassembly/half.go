@@ -29,22 +29,22 @@ const (
 	pieceCost = 128
 )
 
-// half is one direction of a connection.
+// half is one direction of a connection. What every segment needs stands first.
 type half struct {
 	known bool // base is fixed
 	ended bool
 	// stalled is what the handler knows of holes.
 	stalled bool
-	base    uint32  // the sequence number of offset 0
-	next    int64   // offset of the next byte to hand on
-	held    []piece // behind a hole; sorted, without overlap
-	bytes   int     // memory of held
-	since   int64   // when the hole appeared
+	base    uint32 // the sequence number of offset 0
+	next    int64  // offset of the next byte to hand on
 	acked   int64
 	fin     int64   // offset of the FIN, -1 if none was seen
 	rst     int64   // offset of an RST that waits for the bytes before it, or -1
-	start   []piece // of a direction whose base is not fixed yet
 	packet  int64   // the latest one
+	held    []piece // behind a hole; sorted, without overlap
+	start   []piece // of a direction whose base is not fixed yet
+	bytes   int     // memory of held
+	since   int64   // when the hole appeared
 	strange struct {
 		seq   uint32
 		count int

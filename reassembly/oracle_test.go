@@ -310,13 +310,17 @@ func TestStreamNumbers(t *testing.T) {
 		want = append(want, n)
 	}
 	var got []int
+	streams := map[int64]int{}
 	asm := New(&opened{new(*Conn)}, Options{})
 	for i := range list {
 		asm.Packet(&list[i])
 		var seg Segment
 		if (&Decoder{}).Decode(&list[i], &seg) {
-			f, _ := asm.table.find(&seg)
-			got = append(got, f.number)
+			f, _ := asm.parts[seg.Part()].table.find(&seg)
+			if _, known := streams[f.order]; !known {
+				streams[f.order] = len(streams)
+			}
+			got = append(got, streams[f.order])
 		}
 	}
 	if d := cmp.Diff(want, got); d != "" {

@@ -7,27 +7,30 @@ type Direction uint8
 
 // Conn is one TCP connection as its handler sees it.
 type Conn struct {
-	// Stream is the connection's number, the same as Wireshark's tcp.stream.
-	Stream int
-	// Addr are the two endpoints; Addr[0] is the side that opened the connection
-	// where a SYN shows it, else the sender of the first packet.
-	Addr [2]netip.AddrPort
-	// Opener tells that the SYN or SYN-ACK was seen, so that Addr[0] did open it.
-	Opener bool
-	// FromStart[d] tells that the SYN of direction d was seen, so that offset 0 is
-	// the direction's first byte.
-	FromStart [2]bool
+	// Data is the handler's own.
+	Data any
 	// Packets counts the packets seen of each direction, with or without payload.
 	Packets [2]int64
 	// Acked[d] is how far the receiver of direction d has acknowledged its bytes, as a stream
 	// offset (a FIN counts as one byte); it may lie beyond what was captured.
 	Acked [2]int64
-	// Resent[d] is the end of the furthest bytes of direction d that were sent more than once.
-	Resent [2]int64
 	// First and Last are the times of the first and the latest packet (ns).
 	First, Last int64
-	// Data is the handler's own.
-	Data any
+	// Opener tells that the SYN or SYN-ACK was seen, so that Addr[0] did open it.
+	Opener bool
+	// FromStart[d] tells that the SYN of direction d was seen, so that offset 0 is
+	// the direction's first byte.
+	FromStart [2]bool
+	// Stream is the connection's number among those of its assembler; of a capture that one assembler reads alone it
+	// is Wireshark's tcp.stream.
+	Stream int
+	// Opened is the number of the packet that it was opened with: no two connections have the same.
+	Opened int64
+	// Addr are the two endpoints; Addr[0] is the side that opened the connection
+	// where a SYN shows it, else the sender of the first packet.
+	Addr [2]netip.AddrPort
+	// Resent[d] is the end of the furthest bytes of direction d that were sent more than once.
+	Resent [2]int64
 }
 
 // Chunk is a run of a direction's byte stream, in order and without overlap.
