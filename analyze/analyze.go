@@ -5,7 +5,6 @@ package analyze
 import (
 	"context"
 	"errors"
-	"io"
 
 	"github.com/nubishark/nubishark/capture"
 	"github.com/nubishark/nubishark/dissect"
@@ -19,6 +18,9 @@ type Options struct {
 	MaxPackets int64
 	// MaxDuration stops it when so much capture time (ns) has passed; 0 means all.
 	MaxDuration int64
+	// Workers is how many connections are worked on at the same time; 0 leaves it to the machine. The records are
+	// the same for any number.
+	Workers int
 	// Progress is called now and then with the bytes read of the input and its size, 0 if unknown.
 	Progress func(read, size int64)
 }
@@ -58,212 +60,12 @@ var ErrInterrupted = errors.New("interrupted")
 // is valid for what was read even when an error is returned. The source belongs to Run, which closes it: where
 // reading it blocks, only once that ends.
 func Run(ctx context.Context, src capture.Source, opts Options, sink dissect.Sink) (Result, error) {
-	r := &run{opts: opts}
-	r.d = dissect.New(opts.Dissect, sink)
-	r.a = reassembly.New(r, reassembly.Options{})
-	err := r.read(ctx, src)
-	r.a.Close()
-	r.d.Close()
-	return r.result(), err
-}
-
-// run joins the stages: it is the handler of the reassembly.
-type run struct {
-	opts Options
-	a    *reassembly.Assembler
-	d    *dissect.Dissector
-	res  Result
-}
-
-// filled is a batch that was read, and how reading went.
-type filled struct {
-	b     *capture.Batch
-	stats capture.Stats
-	err   error
-}
-
-// depth is the number of batches that are read ahead.
-const depth = 3
-
-// read takes in the source's packets. Another goroutine reads ahead, so that neither waits for the other, and a
-// source that never ends can be interrupted.
-func (r *run) read(ctx context.Context, src capture.Source) error {
-	full, empty, stop := make(chan filled, depth), make(chan *capture.Batch, depth), make(chan struct{})
-	defer close(stop)
-	for range depth {
-		empty <- new(capture.Batch)
+	p := newPipeline(opts, sink)
+	read := make(chan *work, depth)
+	go p.read(src, read)
+	go p.decode(ctx, read)
+	for _, w := range p.workers {
+		go w.run()
 	}
-	go func() {
-		defer src.Close()
-		for {
-			select {
-			case b := <-empty:
-				err := src.Next(b)
-				full <- filled{b, src.Stats(), err} // there are no more batches than places
-				if err != nil {
-					return
-				}
-			case <-stop:
-				return
-			}
-		}
-	}()
-	for {
-		select {
-		case <-ctx.Done():
-			return ErrInterrupted
-		case f := <-full:
-			more := r.batch(f.b)
-			r.res.Capture = f.stats
-			if r.opts.Progress != nil {
-				r.opts.Progress(f.stats.Read, f.stats.Size)
-			}
-			switch {
-			case errors.Is(f.err, io.EOF) || !more:
-				return nil
-			case f.err != nil:
-				return f.err
-			}
-			empty <- f.b
-		}
-	}
-}
-
-// batch takes in a batch of packets and reports whether to go on.
-func (r *run) batch(b *capture.Batch) bool {
-	for i := range b.Refs {
-		p := b.Packet(i)
-		if !r.packet(&p) {
-			return false
-		}
-	}
-	return true
-}
-
-// packet takes in one packet and reports whether to go on.
-func (r *run) packet(p *capture.Packet) bool {
-	if r.res.Packets > 0 && r.opts.MaxDuration > 0 && p.Time-r.res.First > r.opts.MaxDuration {
-		return false
-	}
-	if r.res.Packets == 0 {
-		r.res.First, r.res.Last = p.Time, p.Time
-	}
-	r.res.Packets++
-	r.res.First, r.res.Last = min(r.res.First, p.Time), max(r.res.Last, p.Time)
-	if len(p.Data) < p.WireLen {
-		r.res.Cut++
-	}
-	r.advance(p.Time)
-	r.a.Packet(p)
-	return r.opts.MaxPackets == 0 || r.res.Packets < r.opts.MaxPackets
-}
-
-// advance runs the timers of both stages up to a moment, in the order of time: a hole becomes a gap
-// before a later silence is judged.
-func (r *run) advance(now int64) {
-	for t := min(r.a.Due(), r.d.Due()); t < now; t = min(r.a.Due(), r.d.Due()) {
-		r.a.Advance(t)
-		r.d.Advance(t + 1)
-	}
-	r.d.Advance(now)
-}
-
-func (r *run) result() Result {
-	s := r.a.Stats()
-	r.res.TCPStreams, r.res.TCP = s.Streams, s
-	r.res.NubisonStreams = r.d.Streams
-	r.res.OneSided, r.res.Midstream = r.d.OneSided, r.d.Midstream
-	return r.res
-}
-
-// Open implements reassembly.Handler.
-func (r *run) Open(*reassembly.Conn) {}
-
-// noBytes marks a connection that ended in one direction before it carried anything.
-type noBytes struct {
-	dir  reassembly.Direction
-	why  reassembly.End
-	time int64
-}
-
-// conn returns the dissector's side of a connection, made when its first bytes come: then it is
-// known where it starts. It is nil for a connection that is not to be dissected.
-func (r *run) conn(c *reassembly.Conn) *dissect.Dialogue {
-	if dc, ok := c.Data.(*dissect.Dialogue); ok {
-		return dc
-	}
-	dc := r.d.Open(dissect.Opening{
-		Stream: c.Stream, Addr: c.Addr, Opener: c.Opener, FromStart: c.FromStart, Heard: &c.Packets, Time: c.First,
-	})
-	early, ended := c.Data.(noBytes)
-	c.Data = dc
-	switch {
-	case dc == nil:
-		r.other(c)
-	case ended:
-		r.d.End(dc, int(early.dir), endings[early.why], early.time)
-	}
-	return dc
-}
-
-// Chunk implements reassembly.Handler.
-func (r *run) Chunk(c *reassembly.Conn, d reassembly.Direction, ch reassembly.Chunk) {
-	dc := r.conn(c)
-	if dc == nil {
-		return
-	}
-	if c.FromStart[d] {
-		dc.FromStart(int(d))
-	}
-	p := dissect.Part{Offset: ch.Offset, Time: ch.Time, Packet: ch.Packet, Push: ch.Push, More: ch.More}
-	if ch.Gap > 0 {
-		r.d.Gap(dc, int(d), ch.Gap, p)
-		return
-	}
-	r.d.Bytes(dc, int(d), ch.Bytes, p)
-}
-
-// Stall implements reassembly.Handler.
-func (r *run) Stall(c *reassembly.Conn, d reassembly.Direction, on bool) {
-	if dc := r.conn(c); dc != nil {
-		r.d.Stall(dc, int(d), on)
-	}
-}
-
-// endings maps the reasons of the reassembly to those of the dissector.
-var endings = map[reassembly.End]dissect.Ending{
-	reassembly.EndFIN: dissect.EndFIN, reassembly.EndRST: dissect.EndReset, reassembly.EndReopen: dissect.EndReopen,
-	reassembly.EndEvict: dissect.EndFile, reassembly.EndFile: dissect.EndFile,
-}
-
-// End implements reassembly.Handler.
-func (r *run) End(c *reassembly.Conn, d reassembly.Direction, why reassembly.End, time, _ int64) {
-	switch data := c.Data.(type) {
-	case nil:
-		c.Data = noBytes{d, why, time}
-	case noBytes:
-		r.other(c)
-	case *dissect.Dialogue:
-		if data == nil {
-			return
-		}
-		r.d.End(data, int(d), endings[why], time)
-		if data.Finished() && !data.Confirmed() {
-			r.other(c)
-		}
-	}
-}
-
-// other counts a connection without NUBISON by its lower port.
-func (r *run) other(c *reassembly.Conn) {
-	port := min(c.Addr[0].Port(), c.Addr[1].Port())
-	for i := range r.res.OtherPorts {
-		if r.res.OtherPorts[i].Port == port {
-			r.res.OtherPorts[i].Count++
-			return
-		}
-	}
-	if len(r.res.OtherPorts) < maxPorts {
-		r.res.OtherPorts = append(r.res.OtherPorts, PortCount{port, 1})
-	}
+	return p.merge()
 }

@@ -511,8 +511,11 @@ func (h *half) damaged(c *candidate, r reply) bool {
 // strong match stands, or -1. Offsets once found to be none are not looked at again while
 // what is known stays the same.
 func (h *half) firstStrong(vouched []byte) int64 {
-	if h.epoch != h.c.epoch() || h.scanned < h.pos {
-		h.scanned, h.epoch = h.pos, h.c.epoch()
+	if len(h.segs) < 2 {
+		return -1
+	}
+	if epoch := h.c.epoch(); h.epoch != epoch || h.scanned < h.pos {
+		h.scanned, h.epoch = h.pos, epoch
 	}
 	settled := true
 	for i := h.holding(h.scanned); i < len(h.segs); i++ {

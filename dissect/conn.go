@@ -28,8 +28,9 @@ type Dialogue struct {
 	conn *Conn
 	d    *Dissector
 	half [2]half
-	// order tells which of two connections was there first.
+	// order tells which of two connections was there first; number is where its number will be, if it is not known.
 	order      int64
+	number     *int
 	deviceDir  int
 	changed    bool      // the records' Conn is to be told what is known
 	prev, next *Dialogue // others that have not ended

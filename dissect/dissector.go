@@ -18,6 +18,9 @@ type Dissector struct {
 	out     *Numbering // nil where another collects the records
 	scratch settled
 	spare   *transaction // those that can be used again
+	shared  *Shared      // nil where it works alone
+	who     int
+	moment  Moment
 
 	// Streams counts the connections that were found to carry NUBISON.
 	Streams int64
@@ -31,6 +34,33 @@ func New(opts Options, sink Sink) *Dissector {
 	return &Dissector{opts: opts, timeout: int64(opts.timeout()), rec: &Records{}, out: NewNumbering(sink)}
 }
 
+// NewPart returns a dissector of some of a capture's connections, the who-th of those that share what they know. Its
+// records go where Collect says.
+func NewPart(opts Options, shared *Shared, who int) *Dissector {
+	d := New(opts, nil)
+	d.out = nil
+	if len(shared.at) > 1 {
+		d.shared, d.who = shared, who
+	}
+	return d
+}
+
+// Collect tells where records go from now on.
+func (d *Dissector) Collect(r *Records) { d.rec = r }
+
+// Turn tells when what is done next happens; a timer of the dissector tells its own time.
+func (d *Dissector) Turn(m Moment) { d.moment = m }
+
+// Moment is when what is done now happens.
+func (d *Dissector) Moment() Moment { return d.moment }
+
+// Reached tells that all before a moment is done.
+func (d *Dissector) Reached(m Moment) {
+	if d.shared != nil {
+		d.shared.reached(d.who, &m)
+	}
+}
+
 // flush hands on the records, unless another collects them.
 func (d *Dissector) flush() {
 	if d.out != nil && len(d.rec.list) > 0 {
@@ -41,8 +71,12 @@ func (d *Dissector) flush() {
 
 // Opening is what is known of a connection when it appears.
 type Opening struct {
+	// Stream is its number. Where that is only known when the records are put in order, Number is where it is then.
 	Stream int
-	Addr   [2]netip.AddrPort
+	Number *int
+	// Order tells which of two connections was there first; 0 stands for Stream.
+	Order int64
+	Addr  [2]netip.AddrPort
 	// Opener tells that Addr[0] opened it; FromStart[d] that the SYN of direction d was seen.
 	Opener    bool
 	FromStart [2]bool
@@ -61,7 +95,10 @@ func (d *Dissector) Open(o Opening) *Dialogue {
 			return nil
 		}
 	}
-	c := &Dialogue{conn: &Conn{Stream: o.Stream, Addr: o.Addr}, order: int64(o.Stream), d: d, heard: o.Heard, start: o.Time, last: o.Time, closer: -1, changed: true}
+	c := &Dialogue{conn: &Conn{Stream: o.Stream, Addr: o.Addr}, order: o.Order, number: o.Number, d: d, heard: o.Heard, start: o.Time, last: o.Time, closer: -1, changed: true}
+	if c.order == 0 {
+		c.order = int64(o.Stream)
+	}
 	for i := range c.half {
 		h := &c.half[i]
 		h.c, h.dir, h.peer = c, i, &c.half[1-i]
@@ -230,6 +267,7 @@ func (d *Dissector) End(c *Dialogue, dir int, why Ending, time int64) {
 // capture's end proves nothing.
 func (d *Dissector) Close() {
 	for _, c := range d.open() {
+		d.moment.late, d.moment.Order = true, c.order
 		for dir := range 2 {
 			d.End(c, dir, EndFile, d.now)
 		}
@@ -285,6 +323,7 @@ func (d *Dissector) Advance(now int64) {
 		d.now = max(d.now, t.at)
 		if t.c.deadline == t.at {
 			t.c.deadline = 0
+			d.moment.At, d.moment.late, d.moment.Order = t.at, true, t.order
 			t.c.tick()
 			d.flush()
 		}

@@ -45,7 +45,7 @@ func (s *issuedTokens) device(t token) string {
 
 // knows reports whether a token was issued in this capture or carried by a packet of this connection.
 func (c *Dialogue) knows(t token) bool {
-	return c.tokens.has(t) || c.d.issued.has(t)
+	return c.tokens.has(t) || c.d.isIssued(t)
 }
 
 // minStart is how many bytes of a token are enough to know it by.
@@ -76,5 +76,5 @@ func (c *Dialogue) carry(t token) {
 
 // epoch changes whenever something becomes known that may make an offset a strong match.
 func (c *Dialogue) epoch() uint64 {
-	return c.changes + c.d.issues
+	return c.changes + c.d.issueCount()
 }

@@ -6,6 +6,7 @@ import "slices"
 // stretches of several dissectors are put in order. Their memory is used again after Reset. The zero value is ready.
 type Records struct {
 	list         []record
+	marks        []mark // where several dissectors work together
 	frames       pool[Frame]
 	transactions pool[Transaction]
 	conns        pool[connUpdate]
@@ -23,7 +24,7 @@ type record interface {
 // Reset forgets the records; the slices of frames that were handed out may be overwritten from now on.
 func (r *Records) Reset() {
 	clear(r.list)
-	r.list = r.list[:0]
+	r.list, r.marks = r.list[:0], r.marks[:0]
 	r.frames.n, r.transactions.n, r.conns.n = 0, 0, 0
 	r.fields, r.raw, r.packets = reuse(r.fields), reuse(r.raw), reuse(r.packets)
 }
@@ -41,7 +42,13 @@ func reuse[T any](s []T) []T {
 // Len is the number of records.
 func (r *Records) Len() int { return len(r.list) }
 
-func (r *Records) add(x record) { r.list = append(r.list, x) }
+func (d *Dissector) add(x record) {
+	r := d.rec
+	if d.shared != nil && (len(r.marks) == 0 || r.marks[len(r.marks)-1].moment != d.moment) {
+		r.marks = append(r.marks, mark{d.moment, len(r.list)})
+	}
+	r.list = append(r.list, x)
+}
 
 // keepRaw copies bytes.
 func (r *Records) keepRaw(b []byte) []byte {
@@ -200,8 +207,14 @@ func (s *Stream) give(n *Numbering) {
 // connUpdate tells what is known of a connection from here on.
 type connUpdate struct {
 	conn      *Conn
+	number    *int // its number is there by now, nil if it is known already
 	deviceDir int
 	device    string
 }
 
-func (u *connUpdate) give(*Numbering) { u.conn.DeviceDir, u.conn.device = u.deviceDir, u.device }
+func (u *connUpdate) give(*Numbering) {
+	u.conn.DeviceDir, u.conn.device = u.deviceDir, u.device
+	if u.number != nil {
+		u.conn.Stream = *u.number
+	}
+}

@@ -49,8 +49,8 @@ func (c *Dialogue) out(x record) {
 	if c.changed {
 		c.changed = false
 		u := c.d.rec.conns.get()
-		*u = connUpdate{c.conn, c.deviceDir, c.device}
-		c.d.rec.add(u)
+		*u = connUpdate{c.conn, c.number, c.deviceDir, c.device}
+		c.d.add(u)
 	}
 	switch x := x.(type) {
 	case *Frame:
@@ -62,7 +62,7 @@ func (c *Dialogue) out(x record) {
 	case *Violation:
 		c.complete(x)
 	}
-	c.d.rec.add(x)
+	c.d.add(x)
 }
 
 // complete settles which side a violation is by, and whose fault it is.

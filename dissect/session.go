@@ -46,8 +46,7 @@ func (c *Dialogue) loggedIn(f *Frame) {
 	ss := &c.session
 	ss.loggedIn, ss.sure, ss.token, ss.time = true, true, tok, f.Time
 	delete(ss.ended, tok)
-	c.d.issued.add(tok, c.device)
-	c.d.issues++
+	c.d.issue(tok, c.device, true)
 }
 
 // loggedOut ends the token of a logout.
@@ -63,7 +62,7 @@ func (c *Dialogue) loggedOut(t *transaction) {
 // nameBy takes the device that a token was issued to, where it is not known otherwise.
 func (c *Dialogue) nameBy(t token) {
 	if c.device == "" {
-		c.device = c.d.issued.device(t)
+		c.device = c.d.issuedTo(t)
 		c.changed = c.changed || c.device != ""
 	}
 }
@@ -87,7 +86,7 @@ func (c *Dialogue) checkToken(s *settled) {
 		if ss.sure && ss.token != t && !c.gapSince(ss.time) {
 			s.blameFor(protocol.TokenMismatch, "the %s carries another token than the last login returned", protocol.Name(s.Letter))
 		}
-	case c.gapless() && !c.d.issued.has(t) && !c.accused[t] && !c.loginWaits():
+	case c.gapless() && !c.d.isIssued(t) && !c.accused[t] && !c.loginWaits():
 		if c.accused == nil || len(c.accused) >= maxTokens {
 			c.accused = make(map[token]bool)
 		}

@@ -41,7 +41,7 @@ func (h *half) foresee() {
 	id := sid(h.buf[1:protocol.HeaderSize])
 	if t := h.peer.requests.find(id); t != nil && t.letter == 'L' && isWord(h.buf[protocol.StatusAt+1:end]) {
 		h.foreseen = h.pos + 1
-		h.c.d.issued.add(token(h.buf[protocol.StatusAt+1:]), h.c.device)
+		h.c.d.issue(token(h.buf[protocol.StatusAt+1:]), h.c.device, false)
 	}
 }
 

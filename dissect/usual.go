@@ -178,7 +178,7 @@ func (c *Dialogue) unsuspicious(h *half, b []byte) bool {
 	if ss.loggedIn {
 		return !ss.sure || ss.token == t
 	}
-	return !c.gapless() || c.d.issued.has(t)
+	return !c.gapless() || c.d.isIssued(t)
 }
 
 // answeredBy returns the request that a successful response answers in time, and the response's layout; nil if it is

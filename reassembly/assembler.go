@@ -17,6 +17,9 @@ type Options struct {
 	// MaxConns bounds the connections that are remembered, closed ones included; the least
 	// recently used go first. 0 means 32,768. As MaxHeldTotal, it is shared evenly among the Parts.
 	MaxConns int
+	// Turn, if it is not nil, is told before a connection is looked at because of a timer, or of the capture's end:
+	// when the timer was due (ns), 0 at the end, and the packet that opened the connection.
+	Turn func(at, opened int64)
 }
 
 func (o Options) withDefaults() Options {
@@ -501,6 +504,9 @@ func (a *Assembler) Advance(now int64) {
 		if t.f.over() {
 			continue
 		}
+		if a.opts.Turn != nil {
+			a.opts.Turn(t.at, t.order)
+		}
 		for d := range Direction(2) {
 			a.tick(t.f, d)
 		}
@@ -549,6 +555,9 @@ func (a *Assembler) arm(f *flow) {
 // Close ends every connection, in the order of their numbers: the capture is over.
 func (a *Assembler) Close() {
 	for _, f := range a.sorted() {
+		if a.opts.Turn != nil {
+			a.opts.Turn(0, f.order)
+		}
 		a.endBoth(f, EndFile, a.now, 0)
 	}
 	a.parts = [Parts]part{}

@@ -33,6 +33,7 @@ type analysis struct {
 	failOn         string
 	color          string
 	quiet, perLine bool
+	workers        int
 }
 
 // add defines the flags.
@@ -54,6 +55,10 @@ func (a *analysis) add(cmd *cobra.Command) {
 	f.StringVar(&a.color, "color", "auto", "colours: auto|always|never")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
 	f.BoolVarP(&a.perLine, "line-buffered", "l", false, "write each line at once")
+	f.IntVar(&a.workers, "workers", 0, "how many connections are worked on at the same time")
+	if err := f.MarkHidden("workers"); err != nil {
+		panic(err) // the flag is not defined
+	}
 	complete(cmd, "format", export.Formats)
 	complete(cmd, "view", export.Views)
 	complete(cmd, "byte-order", []string{"big", "little"})
@@ -127,7 +132,7 @@ func (a *analysis) options() (o analyze.Options, err error) {
 	if a.count < 0 {
 		return o, badValue("count", strconv.FormatInt(a.count, 10), "a number of packets")
 	}
-	o.MaxPackets = a.count
+	o.MaxPackets, o.Workers = a.count, a.workers
 	if a.stop != "" {
 		kind, value, _ := strings.Cut(a.stop, ":")
 		seconds, err := strconv.ParseFloat(value, 64)

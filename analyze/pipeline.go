@@ -1,0 +1,263 @@
+package analyze
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/nubishark/nubishark/capture"
+	"github.com/nubishark/nubishark/dissect"
+	"github.com/nubishark/nubishark/reassembly"
+)
+
+// depth is the number of batches that are on their way at the same time.
+const depth = 6
+
+// maxWorkers bounds the workers that are used unasked.
+const maxWorkers = 8
+
+// pipeline reads batches, finds the segments in them, lets each worker do those of its connections, and puts the records in
+// order. Each step is a goroutine; a work goes through all of them, and back to the first.
+type pipeline struct {
+	opts    Options
+	workers []*worker
+	free    chan *work
+	order   chan *work // as they were read
+	stop    chan struct{}
+	numbers *dissect.Numbering
+	streams int
+	res     Result
+}
+
+// work is a batch of packets, and what becomes of it.
+type work struct {
+	batch capture.Batch
+	stats capture.Stats
+	err   error // why it is the last one
+	items []item
+	done  sync.WaitGroup // the workers
+	parts []result       // of each worker
+}
+
+// item is a packet of a batch.
+type item struct {
+	reassembly.Segment
+	number, time int64
+	clock        int64 // the latest time so far
+	worker       int8  // nobody, if there is no segment in it
+}
+
+const nobody = -1
+
+// result is what a worker made of its part of a batch.
+type result struct {
+	records dissect.Records
+	opened  []*reassembly.Conn
+	ports   []portUse
+}
+
+// portUse is a connection without NUBISON, and when it was found to be so.
+type portUse struct {
+	at   dissect.Moment
+	port uint16
+}
+
+func newPipeline(opts Options, sink dissect.Sink) *pipeline {
+	n := opts.Workers
+	if n <= 0 {
+		n = min(max(1, runtime.GOMAXPROCS(0)-2), maxWorkers) // reading and writing take a processor each
+	}
+	n = min(n, reassembly.Parts)
+	p := &pipeline{
+		opts: opts, free: make(chan *work, depth), order: make(chan *work, depth), stop: make(chan struct{}),
+		numbers: dissect.NewNumbering(sink),
+	}
+	shared := dissect.NewShared(n)
+	for i := range n {
+		p.workers = append(p.workers, newWorker(i, opts.Dissect, shared))
+	}
+	for range depth {
+		p.free <- &work{parts: make([]result, n)}
+	}
+	return p
+}
+
+// read fills batches, and closes the source. A source that blocks cannot be interrupted: then it is left behind.
+func (p *pipeline) read(src capture.Source, out chan<- *work) {
+	defer src.Close()
+	for {
+		select {
+		case w := <-p.free:
+			w.err = src.Next(&w.batch)
+			w.stats = src.Stats()
+			out <- w // there are no more of them than places
+			if w.err != nil {
+				return
+			}
+		case <-p.stop:
+			return
+		}
+	}
+}
+
+// decode finds the segments, and hands each batch to all workers.
+func (p *pipeline) decode(ctx context.Context, in <-chan *work) {
+	var dec reassembly.Decoder
+	for {
+		var w *work
+		select {
+		case <-ctx.Done():
+			w = &work{err: ErrInterrupted, stats: p.res.Capture, parts: make([]result, len(p.workers))}
+		case w = <-in:
+			p.segments(&dec, w)
+		}
+		last := w.err != nil // before the work goes its way
+		w.done.Add(len(p.workers))
+		for _, k := range p.workers {
+			k.in <- w
+		}
+		p.order <- w
+		if last {
+			for _, k := range p.workers {
+				close(k.in)
+			}
+			close(p.order)
+			close(p.stop)
+			return
+		}
+	}
+}
+
+// segments fills in the items of a batch, up to where the run is to stop.
+func (p *pipeline) segments(dec *reassembly.Decoder, w *work) {
+	r := &p.res
+	r.Capture = w.stats
+	w.items = slices.Grow(w.items[:0], len(w.batch.Refs))[:len(w.batch.Refs)]
+	for i := range w.items {
+		k := w.batch.Packet(i)
+		if r.Packets > 0 && p.opts.MaxDuration > 0 && k.Time-r.First > p.opts.MaxDuration {
+			w.items, w.err = w.items[:i], io.EOF
+			return
+		}
+		if r.Packets == 0 {
+			r.First, r.Last = k.Time, k.Time
+		}
+		r.Packets++
+		r.First, r.Last = min(r.First, k.Time), max(r.Last, k.Time)
+		if len(k.Data) < k.WireLen {
+			r.Cut++
+		}
+		it := &w.items[i]
+		it.number, it.time, it.clock, it.worker = k.Number, k.Time, r.Last, nobody
+		if dec.Decode(&k, &it.Segment) {
+			it.worker = int8(int(it.Part()) % len(p.workers))
+		}
+		if p.opts.MaxPackets > 0 && r.Packets >= p.opts.MaxPackets {
+			w.items, w.err = w.items[:i+1], io.EOF
+			return
+		}
+	}
+}
+
+// merge hands the records to the sink, in order, and returns the result.
+func (p *pipeline) merge() (Result, error) {
+	var err error
+	for w := range p.order {
+		w.done.Wait()
+		p.put(w.parts)
+		if p.opts.Progress != nil {
+			p.opts.Progress(w.stats.Read, w.stats.Size)
+		}
+		if err = w.err; err == nil {
+			p.free <- w
+		}
+	}
+	last := make([]result, len(p.workers))
+	for i, k := range p.workers {
+		last[i] = <-k.last
+	}
+	p.put(last)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return p.result(), err
+}
+
+// put puts what the workers made of a batch in order.
+func (p *pipeline) put(parts []result) {
+	p.number(parts)
+	records := make([]*dissect.Records, len(parts))
+	for i := range parts {
+		records[i] = &parts[i].records
+	}
+	p.numbers.Merge(records)
+	var ports []portUse
+	for i := range parts {
+		records[i].Reset()
+		ports = append(ports, parts[i].ports...)
+		parts[i].ports = parts[i].ports[:0]
+	}
+	slices.SortStableFunc(ports, func(x, y portUse) int { return x.at.Compare(&y.at) })
+	for _, u := range ports {
+		p.res.use(u.port)
+	}
+}
+
+// number gives connections their numbers, in the order of the packets that opened them.
+func (p *pipeline) number(parts []result) {
+	opened := parts[0].opened
+	for i := range parts[1:] {
+		opened = append(opened, parts[i+1].opened...)
+	}
+	if len(parts) > 1 {
+		slices.SortFunc(opened, func(x, y *reassembly.Conn) int { return cmp.Compare(x.Opened, y.Opened) })
+	}
+	for _, c := range opened {
+		c.Stream = p.streams
+		p.streams++
+	}
+	for i := range parts {
+		clear(parts[i].opened)
+		parts[i].opened = parts[i].opened[:0]
+	}
+}
+
+// use counts a connection without NUBISON by its lower port.
+func (r *Result) use(port uint16) {
+	for i := range r.OtherPorts {
+		if r.OtherPorts[i].Port == port {
+			r.OtherPorts[i].Count++
+			return
+		}
+	}
+	if len(r.OtherPorts) < maxPorts {
+		r.OtherPorts = append(r.OtherPorts, PortCount{port, 1})
+	}
+}
+
+func (p *pipeline) result() Result {
+	r := p.res
+	for _, k := range p.workers {
+		s := k.a.Stats()
+		r.TCPStreams += s.Streams
+		r.TCP.Streams += s.Streams
+		r.TCP.Segments += s.Segments
+		r.TCP.Retransmitted += s.Retransmitted
+		r.TCP.Conflicts += s.Conflicts
+		r.TCP.Stray += s.Stray
+		r.TCP.Evicted += s.Evicted
+		r.TCP.Forced += s.Forced
+		r.NubisonStreams += k.d.Streams
+		r.OneSided += k.d.OneSided
+		r.Midstream += k.d.Midstream
+	}
+	return r
+}
+
+// always is the moment behind all packets.
+const always = math.MaxInt64

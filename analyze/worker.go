@@ -1,0 +1,182 @@
+package analyze
+
+import (
+	"github.com/nubishark/nubishark/dissect"
+	"github.com/nubishark/nubishark/reassembly"
+)
+
+// worker reassembles and dissects some of the connections. It is the handler of its reassembly.
+type worker struct {
+	id   int8
+	in   chan *work
+	last chan result // what is left when the capture has ended
+	a    *reassembly.Assembler
+	d    *dissect.Dissector
+	due  int64 // no timer has to run while the clock does not pass this
+	turn dissect.Moment
+	out  *result
+}
+
+func newWorker(id int, opts dissect.Options, shared *dissect.Shared) *worker {
+	w := &worker{id: int8(id), in: make(chan *work, depth+1), last: make(chan result, 1), d: dissect.NewPart(opts, shared, id)}
+	w.a = reassembly.New(w, reassembly.Options{Turn: w.timer})
+	w.arm()
+	return w
+}
+
+// timer tells when the reassembly does what it does.
+func (w *worker) timer(at, opened int64) {
+	w.turn.At, w.turn.Order = at, opened
+	w.d.Turn(w.turn)
+}
+
+func (w *worker) run() {
+	for k := range w.in {
+		w.work(k)
+		k.done.Done()
+	}
+	var r result
+	w.collect(&r)
+	w.turn = dissect.Moment{Packet: always}
+	w.a.Close()
+	w.turn = dissect.Moment{Packet: always, Phase: dissect.TimersWith}
+	w.d.Turn(w.turn)
+	w.d.Close()
+	w.d.Reached(dissect.Moment{Packet: always, Phase: dissect.ThePacket})
+	w.last <- r
+}
+
+func (w *worker) collect(r *result) {
+	w.out = r
+	w.d.Collect(&r.records)
+}
+
+// work does the worker's part of a batch.
+func (w *worker) work(k *work) {
+	w.collect(&k.parts[w.id])
+	for i := range k.items {
+		it := &k.items[i]
+		if it.clock > w.due {
+			w.timers(it)
+		}
+		if it.worker != w.id {
+			continue
+		}
+		w.turn = dissect.Moment{Packet: it.number, Phase: dissect.ThePacket}
+		w.d.Turn(w.turn)
+		w.d.Advance(it.clock)
+		w.a.Advance(it.clock)
+		w.a.Segment(&it.Segment, it.time, it.number)
+		w.arm()
+	}
+	if n := len(k.items); n > 0 {
+		last := &k.items[n-1]
+		w.d.Advance(last.clock)
+		w.a.Advance(last.clock)
+		w.d.Reached(dissect.Moment{Packet: last.number + 1})
+	}
+}
+
+// arm notes when the next timer has to run: the dissector's once the clock is behind it, the reassembly's as soon as the
+// clock has reached it.
+func (w *worker) arm() { w.due = min(w.a.Due()-1, w.d.Due()) }
+
+// timers runs the timers of both stages up to a packet, in the order of time: a hole becomes a gap before a later
+// silence is judged.
+func (w *worker) timers(it *item) {
+	w.turn = dissect.Moment{Packet: it.number, Phase: dissect.TimersBefore}
+	w.d.Turn(w.turn)
+	for t := min(w.a.Due(), w.d.Due()); t < it.time; t = min(w.a.Due(), w.d.Due()) {
+		w.a.Advance(t)
+		w.d.Advance(t + 1)
+	}
+	w.d.Advance(it.time)
+	w.turn = dissect.Moment{Packet: it.number, Phase: dissect.TimersWith}
+	w.d.Turn(w.turn)
+	w.a.Advance(it.clock)
+	w.d.Advance(it.clock)
+	w.arm()
+}
+
+// Open implements reassembly.Handler.
+func (w *worker) Open(c *reassembly.Conn) { w.out.opened = append(w.out.opened, c) }
+
+// noBytes marks a connection that ended in one direction before it carried anything.
+type noBytes struct {
+	dir  reassembly.Direction
+	why  reassembly.End
+	time int64
+}
+
+// dialogue returns the dissector's side of a connection, made when its first bytes come: then it is
+// known where it starts. It is nil for a connection that is not to be dissected.
+func (w *worker) dialogue(c *reassembly.Conn) *dissect.Dialogue {
+	if dc, ok := c.Data.(*dissect.Dialogue); ok {
+		return dc
+	}
+	dc := w.d.Open(dissect.Opening{
+		Number: &c.Stream, Order: c.Opened, Addr: c.Addr, Opener: c.Opener, FromStart: c.FromStart, Heard: &c.Packets, Time: c.First,
+	})
+	early, ended := c.Data.(noBytes)
+	c.Data = dc
+	switch {
+	case dc == nil:
+		w.other(c)
+	case ended:
+		w.d.End(dc, int(early.dir), endings[early.why], early.time)
+	}
+	return dc
+}
+
+// Chunk implements reassembly.Handler.
+func (w *worker) Chunk(c *reassembly.Conn, d reassembly.Direction, ch reassembly.Chunk) {
+	dc := w.dialogue(c)
+	if dc == nil {
+		return
+	}
+	if c.FromStart[d] {
+		dc.FromStart(int(d))
+	}
+	p := dissect.Part{Offset: ch.Offset, Time: ch.Time, Packet: ch.Packet, Push: ch.Push, More: ch.More}
+	if ch.Gap > 0 {
+		w.d.Gap(dc, int(d), ch.Gap, p)
+		return
+	}
+	w.d.Bytes(dc, int(d), ch.Bytes, p)
+}
+
+// Stall implements reassembly.Handler.
+func (w *worker) Stall(c *reassembly.Conn, d reassembly.Direction, on bool) {
+	if dc := w.dialogue(c); dc != nil {
+		w.d.Stall(dc, int(d), on)
+	}
+}
+
+// endings maps the reasons of the reassembly to those of the dissector.
+var endings = map[reassembly.End]dissect.Ending{
+	reassembly.EndFIN: dissect.EndFIN, reassembly.EndRST: dissect.EndReset, reassembly.EndReopen: dissect.EndReopen,
+	reassembly.EndEvict: dissect.EndFile, reassembly.EndFile: dissect.EndFile,
+}
+
+// End implements reassembly.Handler.
+func (w *worker) End(c *reassembly.Conn, d reassembly.Direction, why reassembly.End, time, _ int64) {
+	switch data := c.Data.(type) {
+	case nil:
+		c.Data = noBytes{d, why, time}
+	case noBytes:
+		w.other(c)
+	case *dissect.Dialogue:
+		if data == nil {
+			return
+		}
+		w.d.End(data, int(d), endings[why], time)
+		if data.Finished() && !data.Confirmed() {
+			w.other(c)
+		}
+	}
+}
+
+// other notes a connection without NUBISON.
+func (w *worker) other(c *reassembly.Conn) {
+	w.out.ports = append(w.out.ports, portUse{w.d.Moment(), min(c.Addr[0].Port(), c.Addr[1].Port())})
+}
