@@ -15,6 +15,8 @@ type worker struct {
 	due  int64 // no timer has to run while the clock does not pass this
 	turn dissect.Moment
 	out  *result
+	// touched keeps what was looked at from being left out as useless.
+	touched int64
 }
 
 func newWorker(id int, opts dissect.Options, shared *dissect.Shared) *worker {
@@ -55,6 +57,9 @@ func (w *worker) collect(r *result) {
 func (w *worker) work(k *work) {
 	w.collect(&k.parts[w.id])
 	for i := range k.items {
+		if i%ahead == 0 {
+			w.lookAhead(k.items[i:min(i+ahead, len(k.items))])
+		}
 		it := &k.items[i]
 		if it.clock > w.due {
 			w.timers(it)
@@ -75,6 +80,38 @@ func (w *worker) work(k *work) {
 		w.a.Advance(last.clock)
 		w.d.Reached(dissect.Moment{Packet: last.number + 1})
 	}
+}
+
+// ahead is the number of packets that are looked up at once.
+const ahead = 64
+
+// lookAhead brings what packets need near the processor.
+func (w *worker) lookAhead(list []item) {
+	for i := range list {
+		if it := &list[i]; it.worker == w.id {
+			w.a.Find(&it.Segment)
+		}
+	}
+	n := int64(0)
+	var dialogues [ahead]*dissect.Dialogue
+	for i := range list {
+		if it := &list[i]; it.worker == w.id {
+			data, _, k := it.Touch()
+			dialogues[i], _ = data.(*dissect.Dialogue)
+			n += k
+		}
+	}
+	for i := range list {
+		if c := dialogues[i]; c != nil && len(list[i].Payload) > 0 {
+			n += c.Touch(list[i].Payload)
+		}
+	}
+	for i := range list {
+		if c := dialogues[i]; c != nil && len(list[i].Payload) > 0 {
+			n += c.TouchID(list[i].Payload)
+		}
+	}
+	w.touched += n
 }
 
 // arm notes when the next timer has to run: the dissector's once the clock is behind it, the reassembly's as soon as the

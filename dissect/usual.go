@@ -28,6 +28,35 @@ func (c *Dialogue) usual(h *half, b []byte, p *Part) bool {
 	return c.usualRequest(h, w)
 }
 
+// Touch reads what bytes of the connection need, so that it is near the processor when they come. It returns a number that
+// means nothing.
+func (c *Dialogue) Touch(b []byte) int64 {
+	x, y := &c.half[0], &c.half[1]
+	return x.pos + y.pos + int64(x.requests.n+y.requests.n) + x.lastTime + y.lastTime + int64(len(x.requests.done.index)+len(y.requests.done.index)) +
+		c.deadline + int64(c.frames) + int64(c.session.token[0]) + int64(b[len(b)-1])
+}
+
+// TouchID does so with what the session ID in the bytes leads to.
+func (c *Dialogue) TouchID(b []byte) (n int64) {
+	if len(b) < protocol.HeaderSize {
+		return 0
+	}
+	id := sid(b[1:protocol.HeaderSize]).word()
+	for i := range c.half {
+		r := &c.half[i].requests
+		if len(r.done.index) > 0 {
+			n += int64(r.done.index[r.done.home(id)])
+		}
+		if r.last != nil {
+			n += int64(r.last.slot)
+		}
+	}
+	if len(c.tokens.list) > 0 {
+		n += int64(c.tokens.list[0][0])
+	}
+	return n
+}
+
 // write is a packet that came whole in one segment.
 type write struct {
 	b                    []byte

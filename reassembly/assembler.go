@@ -92,7 +92,10 @@ func (a *Assembler) Segment(s *Segment, time, packet int64) {
 	a.Advance(time)
 	no := s.Part()
 	table := &a.parts[no].table
-	f, d := table.find(s)
+	f, d := s.f, s.d
+	if f == nil || s.version != table.version {
+		f, d = table.find(s)
+	}
 	if f != nil && s.Flags&(FlagSYN|FlagACK) == FlagSYN && !s.Broken && f.hasISN[d] && f.isn[d] != s.Seq {
 		// A new ISN is a new connection, whatever became of the old one (as Wireshark has it).
 		if !f.over() {
@@ -121,6 +124,25 @@ func (a *Assembler) Segment(s *Segment, time, packet int64) {
 	a.take(f, d, s, time, packet)
 	a.bury(f)
 	a.arm(f)
+}
+
+// Find looks for the connection of a segment that Segment is to take in soon. Looking for many at once is faster than for one
+// after the other: the processor waits for all of them at the same time.
+func (a *Assembler) Find(s *Segment) {
+	table := &a.parts[s.Part()].table
+	s.f, s.d = table.find(s)
+	s.version = table.version
+}
+
+// Touch reads, of a segment that was looked for by Find, what Segment needs of its connection, so that it is at hand then. It returns
+// the handler's data, the segment's direction, and a number that means nothing.
+func (s *Segment) Touch() (data any, d Direction, n int64) {
+	if s.f == nil || s.f.live == nil {
+		return nil, 0, 0
+	}
+	l := s.f.live
+	h, p := &l.half[s.d], &l.half[1-s.d]
+	return l.Data, s.d, h.next + int64(len(h.start)) + p.next + int64(len(p.start)) + l.Packets[0] + l.Last
 }
 
 // bury lets go of a connection whose directions have both ended.

@@ -33,6 +33,11 @@ type Segment struct {
 	// defragmentation, to nobody else. Length is the payload's length on the wire, never less.
 	Payload []byte
 	Length  int
+
+	// What Find found, while the table has not changed since.
+	f       *flow
+	version uint32
+	d       Direction
 }
 
 // Addr returns the source, the destination.

@@ -149,7 +149,9 @@ func (k *key6) tag() uint64 {
 type table struct {
 	slots []tableSlot // open addressing; their number is a power of two
 	n     int
-	ring  []*flow
+	// version changes with the connections, or with where they are.
+	version uint32
+	ring    []*flow
 	hand  int
 	free  []int32
 }
@@ -228,6 +230,7 @@ func (t *table) add(f *flow, s *Segment, d Direction, limit int) (old *flow) {
 		t.ring = append(t.ring, f)
 	}
 	t.grow()
+	t.version++
 	tag := f.tag()
 	t.slots[t.lookup(tag, func(*flow) bool { return false })] = tableSlot{tag, f}
 	t.n++
@@ -275,12 +278,14 @@ func (t *table) place(f *flow) int { return t.lookup(f.tag(), func(g *flow) bool
 
 // replace puts another in the place of a connection.
 func (t *table) replace(f, by *flow) {
+	t.version++
 	t.slots[t.place(f)].f = by
 	t.ring[f.slot] = by
 }
 
 // remove forgets a connection, and moves those up that it was in the way of.
 func (t *table) remove(f *flow) {
+	t.version++
 	mask := len(t.slots) - 1
 	i := t.place(f)
 	for j := i; ; {
