@@ -16,7 +16,8 @@ type Options struct {
 	// Ports restricts dissection to connections with one of these ports, and forces
 	// it there; empty means that connections are found by their content.
 	Ports Ports
-	// Brief leaves out the Fields of packets in which nothing is wrong: for sinks that only count.
+	// Brief only counts the packets and the answered transactions, and hands the counts to the sink, which must be a
+	// Counter. No record has a number then.
 	Brief bool
 	// Thorough lets every packet go the long way, which concludes the same: tests compare the two.
 	Thorough bool

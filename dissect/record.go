@@ -162,6 +162,7 @@ type Transaction struct {
 
 	id                sid
 	dir               uint8
+	paired            bool   // both packets are there, though they have no numbers
 	slot, remember    int32  // where its numbers are, and its place among the finished ones, -1 if it has none
 	request, response *int64 // numbers of frames that were not known to be its own
 }
@@ -169,7 +170,7 @@ type Transaction struct {
 // Latency is the time from the request's last byte to the response's (ns). It is
 // negative where the capture saw them in the wrong order. ok is false without both.
 func (t *Transaction) Latency() (ns int64, ok bool) {
-	return t.ResponseTime - t.RequestTime, t.Request != 0 && t.Response != 0
+	return t.ResponseTime - t.RequestTime, t.paired || t.Request != 0 && t.Response != 0
 }
 
 // Violation is a rule broken at a place.
@@ -228,6 +229,28 @@ type Stream struct {
 	Transactions   int64
 	Violations     int64
 	Missing        int64
+}
+
+// Counter is a sink for which packets and answered transactions are only counted.
+type Counter interface {
+	Sink
+	// Count takes counts of what was settled since it was called last; they are lent for the call.
+	Count(*Counts)
+}
+
+// Counts count packets and answered transactions.
+type Counts struct {
+	// Frames are the packets of each letter.
+	Frames [256]int64
+	// Answers are the transactions that are answered.
+	Answers []Answer
+}
+
+// Answer is what counts of an answered transaction: the letter of the request, and the time from there to the
+// response (ns).
+type Answer struct {
+	Latency int64
+	Letter  byte
 }
 
 // Sink takes the records in the order in which they are settled. Frames and transactions are lent for the call; violations

@@ -13,6 +13,8 @@ type Records struct {
 	fields       []FieldValue
 	raw          []byte
 	packets      []int64
+	counts       Counts
+	counted      bool
 }
 
 // record is anything that a sink is told, or that Numbering has to know.
@@ -26,6 +28,9 @@ func (r *Records) Reset() {
 	clear(r.list)
 	r.list, r.marks = r.list[:0], r.marks[:0]
 	r.frames.n, r.transactions.n, r.conns.n = 0, 0, 0
+	if r.counted {
+		r.counts, r.counted = Counts{Answers: r.counts.Answers[:0]}, false
+	}
 	r.fields, r.raw, r.packets = reuse(r.fields), reuse(r.raw), reuse(r.packets)
 }
 
@@ -107,6 +112,16 @@ func NewNumbering(sink Sink) *Numbering { return &Numbering{sink: sink} }
 func (n *Numbering) Give(r *Records) {
 	for _, x := range r.list {
 		x.give(n)
+	}
+	n.count(r)
+}
+
+func (n *Numbering) count(r *Records) {
+	if !r.counted {
+		return
+	}
+	if c, ok := n.sink.(Counter); ok {
+		c.Count(&r.counts)
 	}
 }
 

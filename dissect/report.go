@@ -32,12 +32,18 @@ func (c *Dialogue) emitViolation(v *Violation) { c.emit(v) }
 // emitTransaction emits a transaction that is over; remember is its place among the finished ones, -1 if it
 // has none.
 func (c *Dialogue) emitTransaction(t *transaction, remember int32) {
+	if c.d.opts.Brief && c.standing == confirmed && t.state == Answered && t.request == nil {
+		c.transactions++
+		c.d.rec.countAnswer(t.letter, t.responseTime-t.requestTime)
+		return
+	}
 	x := c.d.rec.transactions.get()
 	*x = Transaction{
 		Conn: c.conn, Letter: t.letter, State: t.state, RequestTime: t.requestTime, ResponseTime: t.responseTime,
 		ErrorCode: t.errorCode, HasError: t.hasError, id: t.id, dir: t.dir, slot: t.slot, remember: remember, request: t.request,
 	}
 	x.SessionID = x.id[:]
+	x.paired = c.d.opts.Brief && t.state == Failed
 	if t.answer != nil {
 		x.response = t.answer.numbered()
 	}
@@ -55,6 +61,10 @@ func (c *Dialogue) out(x record) {
 	switch x := x.(type) {
 	case *Frame:
 		c.frames++
+		if c.d.opts.Brief {
+			c.d.rec.countFrame(x.Letter)
+			return
+		}
 		x.From = c.sideOf(int(x.dir))
 	case *Transaction:
 		c.transactions++
@@ -63,6 +73,16 @@ func (c *Dialogue) out(x record) {
 		c.complete(x)
 	}
 	c.d.add(x)
+}
+
+func (r *Records) countFrame(letter byte) {
+	r.counts.Frames[letter]++
+	r.counted = true
+}
+
+func (r *Records) countAnswer(letter byte, latency int64) {
+	r.counts.Answers = append(r.counts.Answers, Answer{latency, letter})
+	r.counted = true
 }
 
 // complete settles which side a violation is by, and whose fault it is.

@@ -67,7 +67,7 @@ func (n *Numbering) Merge(list []*Records) {
 			}
 		}
 		if first < 0 {
-			return
+			break
 		}
 		r := list[first]
 		from, to := r.marks[next[first]].at, len(r.list)
@@ -77,6 +77,9 @@ func (n *Numbering) Merge(list []*Records) {
 		for _, x := range r.list[from:to] {
 			x.give(n)
 		}
+	}
+	for _, r := range list {
+		n.count(r)
 	}
 }
 

@@ -267,9 +267,6 @@ func (c *Dialogue) wholeFrame(h *half, l *protocol.Layout, tail bool, w write) *
 	}
 	f.one[0] = w.packet
 	f.Packets = f.one[:]
-	if c.d.opts.Brief {
-		return f
-	}
 	fields := l.Fields
 	if tail {
 		fields = l.Whole()
@@ -293,9 +290,8 @@ func (c *Dialogue) wholeFrame(h *half, l *protocol.Layout, tail bool, w write) *
 
 // request settles a request.
 func (c *Dialogue) request(h *half, l *protocol.Layout, tail bool, w write) {
-	f := c.wholeFrame(h, l, tail, w)
-	t := c.newTransaction(sid(f.SessionID), h.dir)
-	t.letter, t.requestTime, t.size, t.offset = f.Letter, w.time, len(w.b), w.offset
+	t := c.newTransaction(sid(w.b[1:protocol.HeaderSize]), h.dir)
+	t.letter, t.requestTime, t.size, t.offset = w.b[0], w.time, len(w.b), w.offset
 	t.packets = append(t.packets, w.packet)
 	t.raw = append(t.raw, w.b[:min(len(w.b), maxBytes)]...)
 	if len(w.b) > maxBytes {
@@ -303,18 +299,29 @@ func (c *Dialogue) request(h *half, l *protocol.Layout, tail bool, w write) {
 	}
 	t.secret[0] = [2]int{protocol.TokenAt, protocol.TokenAt + protocol.TokenSize}
 	t.token = token(w.b[protocol.TokenAt:])
-	f.role, f.slot = asRequest, t.slot
 	h.requests.push(t)
 	c.changes++
-	c.out(f)
+	if c.d.opts.Brief {
+		c.frames++
+		c.d.rec.countFrame(w.b[0])
+	} else {
+		f := c.wholeFrame(h, l, tail, w)
+		f.role, f.slot = asRequest, t.slot
+		c.out(f)
+	}
 	c.carry(t.token)
 }
 
 // respond settles the answer to a request.
 func (c *Dialogue) respond(h *half, t *transaction, l *protocol.Layout, tail bool, w write) {
-	f := c.wholeFrame(h, l, tail, w)
-	f.RequestLetter, f.role, f.slot = t.letter, asResponse, t.slot
 	t.responseTime, t.state = w.time, Answered
-	c.out(f)
+	if c.d.opts.Brief {
+		c.frames++
+		c.d.rec.countFrame(w.b[0])
+	} else {
+		f := c.wholeFrame(h, l, tail, w)
+		f.RequestLetter, f.role, f.slot = t.letter, asResponse, t.slot
+		c.out(f)
+	}
 	c.answered(h.peer, t)
 }

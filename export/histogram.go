@@ -1,6 +1,7 @@
 package export
 
 import (
+	"math"
 	"math/bits"
 	"slices"
 )
@@ -17,7 +18,7 @@ type histogram struct {
 	count   int64
 	max     int64
 	exact   []int64
-	buckets map[int]int64
+	buckets []int64 // nil while the values are exact
 }
 
 func (h *histogram) add(v int64) {
@@ -30,7 +31,7 @@ func (h *histogram) add(v int64) {
 		return
 	}
 	if h.buckets == nil {
-		h.buckets = make(map[int]int64)
+		h.buckets = make([]int64, bucketOf(math.MaxInt64)+1)
 		for _, x := range h.exact {
 			h.buckets[bucketOf(x)]++
 		}
@@ -68,13 +69,8 @@ func (h *histogram) percentile(p float64) int64 {
 		s := slices.Sorted(slices.Values(h.exact))
 		return s[rank-1]
 	}
-	keys := make([]int, 0, len(h.buckets))
-	for k := range h.buckets {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	for _, k := range keys {
-		if rank -= h.buckets[k]; rank <= 0 {
+	for k, n := range h.buckets {
+		if rank -= n; n > 0 && rank <= 0 {
 			return min(bucketMax(k), h.max)
 		}
 	}

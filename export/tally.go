@@ -16,7 +16,7 @@ type tally struct {
 	frames       [256]int64
 	states       [dissect.Orphan + 1]int64
 	transactions int64
-	byLetter     map[byte]*letterTally
+	byLetter     [256]*letterTally
 	rules        map[*protocol.Rule]int64
 	groups       map[groupKey]*group
 	blames       map[blameKey]int64
@@ -80,7 +80,7 @@ type deviceTally struct {
 
 func newTally() *tally {
 	return &tally{
-		byLetter: make(map[byte]*letterTally), rules: make(map[*protocol.Rule]int64), groups: make(map[groupKey]*group),
+		rules: make(map[*protocol.Rule]int64), groups: make(map[groupKey]*group),
 		blames: make(map[blameKey]int64), devices: make(map[string]*deviceTally), conns: make(map[*dissect.Conn]*connTally),
 	}
 }
@@ -97,6 +97,31 @@ func (t *tally) conn(c *dissect.Conn) *connTally {
 // Frame implements dissect.Sink.
 func (t *tally) Frame(f *dissect.Frame) { t.frames[f.Letter]++ }
 
+// Count implements dissect.Counter.
+func (t *tally) Count(c *dissect.Counts) {
+	for letter, n := range c.Frames {
+		t.frames[letter] += n
+	}
+	for i := range c.Answers {
+		a := &c.Answers[i]
+		t.transactions++
+		t.states[dissect.Answered]++
+		l := t.letter(a.Letter)
+		l.states[dissect.Answered]++
+		l.latency.add(a.Latency)
+	}
+}
+
+// letter returns the counts of a type of request.
+func (t *tally) letter(letter byte) *letterTally {
+	l := t.byLetter[letter]
+	if l == nil {
+		l = &letterTally{}
+		t.byLetter[letter] = l
+	}
+	return l
+}
+
 // Transaction implements dissect.Sink.
 func (t *tally) Transaction(x *dissect.Transaction) {
 	t.transactions++
@@ -110,11 +135,7 @@ func (t *tally) Transaction(x *dissect.Transaction) {
 	if x.Letter == 0 {
 		return
 	}
-	l := t.byLetter[x.Letter]
-	if l == nil {
-		l = &letterTally{}
-		t.byLetter[x.Letter] = l
-	}
+	l := t.letter(x.Letter)
 	l.states[x.State]++
 	if ns, ok := x.Latency(); ok {
 		l.latency.add(ns)

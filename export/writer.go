@@ -133,6 +133,21 @@ type base struct {
 // Worst implements Writer.
 func (b *base) Worst() protocol.Severity { return b.tally.worst }
 
+// Count implements dissect.Counter.
+func (b *base) Count(c *dissect.Counts) { b.tally.Count(c) }
+
+// CountsOnly reports whether a writer shows no packet and no transaction, so that it is enough to count them.
+func CountsOnly(w Writer) bool {
+	c, ok := w.(interface{ options() *Options })
+	if !ok {
+		return false // what stands between may look at each
+	}
+	v := c.options().View
+	return v == Default || v == Summary || v == Streams
+}
+
+func (b *base) options() *Options { return &b.o }
+
 // shows reports whether records of a kind are shown.
 func (b *base) shows(v View) bool { return b.o.View == v || b.o.View == All }
 

@@ -221,6 +221,7 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 	}
 	bar := newProgress(cmd.ErrOrStderr(), !a.quiet && term.progress)
 	opts.Progress = bar.show
+	opts.Dissect.Brief = export.CountsOnly(sink)
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
 	defer stop()
 	res, damage := analyze.Run(ctx, src, opts, sink)
