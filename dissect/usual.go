@@ -33,7 +33,7 @@ func (c *Dialogue) usual(h *half, b []byte, p *Part) bool {
 func (c *Dialogue) Touch(b []byte) int64 {
 	x, y := &c.half[0], &c.half[1]
 	return x.pos + y.pos + int64(x.requests.n+y.requests.n) + x.lastTime + y.lastTime + int64(len(x.requests.done.index)+len(y.requests.done.index)) +
-		c.deadline + int64(c.frames) + int64(c.session.token[0]) + int64(b[len(b)-1])
+		c.deadline + c.frames + int64(c.session.token[0]) + int64(b[len(b)-1])
 }
 
 // TouchID does so with what the session ID in the bytes leads to.

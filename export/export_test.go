@@ -246,7 +246,7 @@ func TestHistogram(t *testing.T) {
 			t.Errorf("percentile %v of many = %d, want about %d", p.share, got, want)
 		}
 	}
-	if many.exact != nil || len(many.buckets) > 2000 {
+	if many.exact != nil || len(many.buckets) > 4096 {
 		t.Errorf("the histogram keeps %d values and %d buckets", len(many.exact), len(many.buckets))
 	}
 }
