@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -91,5 +93,74 @@ stream PRODUCT1_dev`
 	}
 	if res.Packets != 7 || res.TCPStreams != 1 || res.NubisonStreams != 1 {
 		t.Errorf("result: %+v", res)
+	}
+}
+
+// memory is a capture in memory.
+type memory struct {
+	list []capture.Packet
+	at   int
+}
+
+func (m *memory) Next(b *capture.Batch) error {
+	b.Data, b.Refs = b.Data[:0], b.Refs[:0]
+	for ; m.at < len(m.list) && len(b.Refs) < 500; m.at++ {
+		p := &m.list[m.at]
+		b.Refs = append(b.Refs, capture.Ref{Number: int64(m.at + 1), Time: p.Time, Off: len(b.Data), Len: len(p.Data), WireLen: len(p.Data), Link: 101})
+		b.Data = append(b.Data, p.Data...)
+	}
+	if len(b.Refs) == 0 {
+		return io.EOF
+	}
+	return nil
+}
+
+func (m *memory) Stats() capture.Stats { return capture.Stats{} }
+func (m *memory) Close() error         { return nil }
+
+// A token that one connection is given is known on all others from then on, and not before, whoever works on them.
+func TestTokensOfOtherConnections(t *testing.T) {
+	const pairs = 300
+	for _, before := range []bool{false, true} {
+		var list []capture.Packet
+		add := func(port uint16, fromDevice bool, seq, ack uint32, flags byte, payload string) {
+			p := tcp(fromDevice, seq, ack, flags, payload)
+			at := 20
+			if !fromDevice {
+				at = 22
+			}
+			binary.BigEndian.PutUint16(p[at:], port)
+			list = append(list, capture.Packet{Time: int64(len(list)+1) * 1e5, Data: p})
+		}
+		for i := range pairs {
+			token := fmt.Sprintf("token%05dtokentokentoke", i)
+			a, b := uint16(1000+2*i), uint16(30001+7*i)
+			login := "Lsession1" + "client00000000000000" + "secret00000000000000" + "PRODUCT1" + "\x03" + "dev"
+			for _, port := range []uint16{a, b} {
+				add(port, true, 99, 0, 2, "")
+				add(port, false, 499, 100, 18, "")
+				add(port, true, 100, 500, 16, "")
+			}
+			use := func() { add(b, true, 100, 500, 24, "Dsession2"+token+"\x00\x00") }
+			add(a, true, 100, 500, 24, login)
+			if before {
+				use()
+			}
+			add(a, false, 500, 100+uint32(len(login)), 24, "Rsession1\x01"+token)
+			if !before {
+				use()
+			}
+			add(b, false, 500, 135, 24, "Rsession2\x01")
+		}
+		for _, n := range []int{1, 2, 3, 8} {
+			var r recorder
+			if _, err := Run(context.Background(), &memory{list: list}, Options{Workers: n}, &r); err != nil {
+				t.Fatal(err)
+			}
+			accused := strings.Count(strings.Join(r.lines, "\n"), "unknown-token")
+			if want := map[bool]int{true: pairs}[before]; accused != want {
+				t.Errorf("used before it was issued %v, %d workers: %d tokens are unknown, want %d", before, n, accused, want)
+			}
+		}
 	}
 }

@@ -58,6 +58,7 @@ type Dialogue struct {
 	deadline int64 // of the earliest timer in the heap, 0 if there is none
 
 	frames, transactions, violations, missing int64
+	short                                     int // packets that went the short way
 	finished                                  bool
 
 	// forced rises when both directions ended and yet each waits for the other: then responses

@@ -1,0 +1,110 @@
+package analyze_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/nubishark/nubishark/analyze"
+	"github.com/nubishark/nubishark/capture"
+	"github.com/nubishark/nubishark/dissect"
+	"github.com/nubishark/nubishark/internal/simulate"
+)
+
+// everything writes down all of every record, in order.
+type everything struct{ bytes.Buffer }
+
+func (e *everything) conn(c *dissect.Conn) string {
+	return fmt.Sprint(c.Stream, c.Addr, c.DeviceDir, c.Device())
+}
+
+func (e *everything) Frame(f *dissect.Frame) {
+	fmt.Fprintf(e, "frame %d [%s] %v %v %d %d %d %c %c %q %d %d %x", f.Number, e.conn(f.Conn), f.From, f.Packets, f.Time, f.Offset,
+		f.Length, f.Letter, f.RequestLetter, f.SessionID, f.Missing, f.Transaction, f.Raw)
+	for i := range f.Fields {
+		v := &f.Fields[i]
+		fmt.Fprintf(e, " %s %d %x %v", v.Name, v.At, v.Value, v.Complete)
+	}
+	for _, r := range f.Violations {
+		fmt.Fprint(e, " ", r.ID)
+	}
+	fmt.Fprintln(e)
+}
+
+func (e *everything) Transaction(t *dissect.Transaction) {
+	fmt.Fprintf(e, "transaction %d [%s] %c %v %q %q %v %d %d %d %d %x %v\n", t.Number, e.conn(t.Conn), t.Letter, t.From, t.Device, t.SessionID,
+		t.State, t.Request, t.Response, t.RequestTime, t.ResponseTime, t.ErrorCode, t.HasError)
+}
+
+func (e *everything) Violation(v *dissect.Violation) {
+	fmt.Fprintf(e, "violation %d [%s] %s %v %v %d %v %d %d %d %x %v %x %s\n", v.Number, e.conn(v.Conn), v.Rule.ID, v.Blame, v.From, v.Frame,
+		v.Packets, v.Time, v.Offset, v.Length, v.Bytes, v.Secret, v.Code, v.Message)
+}
+
+func (e *everything) Stream(s *dissect.Stream) {
+	fmt.Fprintf(e, "stream [%s] %v %v %q %d %d %v %d %d %d %d\n", e.conn(s.Conn), s.Client, s.Server, s.Device, s.Start, s.End, s.State, s.Frames,
+		s.Transactions, s.Violations, s.Missing)
+}
+
+func everythingOf(t testing.TB, list []capture.Packet, o analyze.Options) string {
+	t.Helper()
+	var e everything
+	res, err := analyze.Run(context.Background(), &packets{list: list}, o, &e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(&e, "%+v\n", res)
+	return e.String()
+}
+
+// anyTraffic are captures of all kinds: what is made differs with the seed.
+func anyTraffic(seed uint64) (o simulate.Options, first float64) {
+	o = crowd
+	o.Seed, o.V6 = seed, seed%7 == 3
+	o.Connections, o.Requests = 20+int(seed%30), 15
+	switch seed % 4 {
+	case 0:
+		o.Interval = 3e9 // longer than what waits for a second
+	case 1:
+		o.Spacing, o.Interval = 1e6, 50e6
+	}
+	if seed%2 == 1 {
+		o.Faults, o.FaultRate = simulate.FaultNames(), 0.1
+	}
+	if seed%3 == 1 {
+		o.Loss, o.Reorder, o.Duplicate = 0.02, 0.1, 0.1
+	}
+	o.Recut, o.Coalesce = seed%5 == 2, seed%6 == 4
+	if seed%8 == 5 {
+		o.SnapLen = 100
+	}
+	if seed%3 == 2 {
+		first = 0.4 // it starts in the middle
+	}
+	return o, first
+}
+
+// Any number of workers tells the same records, whole, in the same order, on every run; and so does the long way.
+func TestWorkersAgree(t *testing.T) {
+	for seed := range 3 * *seeds {
+		o, first := anyTraffic(seed)
+		list, _ := made(t, o)
+		list = list[int(float64(len(list))*first):]
+		want := everythingOf(t, list, analyze.Options{Workers: 1})
+		if len(want) < 1000 {
+			t.Fatalf("seed %d: only %q", seed, want)
+		}
+		for _, n := range []int{1, 2, 3, 8, 100} {
+			if d := gocmp.Diff(want, everythingOf(t, list, analyze.Options{Workers: n})); d != "" {
+				t.Fatalf("seed %d: %d workers tell something else than 1 (-1 +%d):\n%s", seed, n, n, d)
+			}
+		}
+		long := everythingOf(t, list, analyze.Options{Workers: 1, Dissect: dissect.Options{Thorough: true}})
+		if d := gocmp.Diff(long, want); d != "" {
+			t.Fatalf("seed %d: the short way concludes something else (-long +short):\n%s", seed, d)
+		}
+	}
+}
