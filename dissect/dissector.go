@@ -103,7 +103,7 @@ func (d *Dissector) Open(o Opening) *Dialogue {
 		h := &c.half[i]
 		h.c, h.dir, h.peer = c, i, &c.half[1-i]
 		h.fromStart = o.FromStart[i]
-		h.lastTime = o.Time
+		h.lastTime, h.requests.done.start = o.Time, o.Time
 		if !h.fromStart {
 			h.adrift = quietly
 		}

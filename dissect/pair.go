@@ -65,7 +65,7 @@ func (h *half) pairRequest(s *settled) {
 	c.checkLogin(s)
 	c.checkToken(s)
 	if p, _, ok := h.requests.done.find(id); ok {
-		s.blameFor(protocol.SessionIDReused, "the %s reuses session ID %s of a finished %s transaction", protocol.Name(s.Letter), quote(s.SessionID), protocol.Name(p.letter))
+		s.blameFor(protocol.SessionIDReused, "the %s reuses session ID %s of a finished %s transaction", protocol.Name(s.Letter), quote(s.SessionID), protocol.Name(p.letter()))
 	}
 	t.keep(s.Frame)
 	if old := h.requests.find(id); old != nil {
@@ -173,17 +173,17 @@ func (c *Dialogue) lateRequest(f *Frame) *transaction {
 func (h *half) pairPast(s *settled, id sid) {
 	c, p := h.c, h.peer
 	if past, at, ok := p.requests.done.find(id); ok {
-		s.RequestLetter = past.letter
+		s.RequestLetter = past.letter()
 		s.role, s.slot = asLate, at
 		switch {
-		case past.state == Unanswered && s.Time < past.time+c.d.timeout:
+		case past.state() == Unanswered && s.Time < p.requests.done.time(past)+c.d.timeout:
 			// It was settled too late for a connection that had ended: nobody's fault.
-		case past.state != Unanswered && (p.stalled || p.gaps && p.gapTime >= past.time):
+		case past.state() != Unanswered && (p.stalled || p.gaps && p.gapTime >= p.requests.done.time(past)):
 			// The request may have been sent again among what was not captured.
-		case past.state == Unanswered:
-			s.blameFor(protocol.LateResponse, "the answer to %s %s came after it had counted as unanswered", protocol.Name(past.letter), quote(s.SessionID))
+		case past.state() == Unanswered:
+			s.blameFor(protocol.LateResponse, "the answer to %s %s came after it had counted as unanswered", protocol.Name(past.letter()), quote(s.SessionID))
 		default:
-			s.blameFor(protocol.DuplicateResponse, "%s %s was answered before", protocol.Name(past.letter), quote(s.SessionID))
+			s.blameFor(protocol.DuplicateResponse, "%s %s was answered before", protocol.Name(past.letter()), quote(s.SessionID))
 		}
 		h.checkFailure(s, nil)
 		return

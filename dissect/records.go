@@ -139,7 +139,7 @@ func (c *Conn) numbersOf(slot int32) *numbers {
 // remember keeps the number of a finished transaction where the requester's table has it.
 func (c *Conn) remember(dir uint8, at int32, number int64) {
 	for int(at) >= len(c.done[dir]) {
-		c.done[dir] = append(c.done[dir], 0)
+		c.done[dir] = append(roomForOne(c.done[dir]), 0)
 	}
 	c.done[dir][at] = number
 }

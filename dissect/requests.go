@@ -1,6 +1,10 @@
 package dissect
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/nubishark/nubishark/protocol"
+)
 
 // transaction is a request that waits for its answer, or a response that answers nothing known. It is used again once
 // it is over.
@@ -153,7 +157,7 @@ func (r *requests) letterOf(id sid) byte {
 		return t.letter
 	}
 	if p, _, ok := r.done.find(id); ok {
-		return p.letter
+		return p.letter()
 	}
 	return 0
 }
@@ -270,47 +274,81 @@ func (r *requests) waitingAt(time int64) *transaction {
 // oldest returns the request that has been waiting longest, nil if there is none.
 func (r *requests) oldest() *transaction { return r.first }
 
-// past is what is remembered of a finished transaction.
+// past is what is remembered of a finished transaction: of connections there are many, so it is small.
 type past struct {
-	id     uint64
-	time   int64 // of the request, or of what an answer's lateness is told by (ns)
-	letter byte
-	state  State
+	id   uint64
+	rest int64 // the request's time since the connection's start (ns), the letter, the state
+}
+
+const (
+	stateBits  = 3
+	letterBits = 4
+)
+
+// letterCodes number the type letters from 1.
+var letterCodes = func() (codes [256]uint8) {
+	for i := range len(protocol.Letters) {
+		codes[protocol.Letters[i]] = uint8(i + 1)
+	}
+	return codes
+}()
+
+func (p past) state() State { return State(p.rest & (1<<stateBits - 1)) }
+
+// letter is that of the request, 0 if it was never seen.
+func (p past) letter() byte {
+	if i := p.rest >> stateBits & (1<<letterBits - 1); i > 0 {
+		return protocol.Letters[i-1]
+	}
+	return 0
 }
 
 // history are the latest finished transactions of a requester: a ring, with an index by session ID.
 type history struct {
 	list  []past
+	index []uint32 // open addressing; a part of a hash, and 1 more than the place in the ring; 0 where it is free
 	next  int      // in the ring, once it is full
-	index []uint16 // open addressing; 1 more than the place in the ring, 0 where it is free
+	start int64    // of the connection
 }
+
+// time is that of the request (ns).
+func (f *history) time(p past) int64 { return f.start + p.rest>>(stateBits+letterBits) }
 
 func (s sid) word() uint64 { return binary.LittleEndian.Uint64(s[:]) }
 
-// home is where the index is looked into first.
-func (f *history) home(id uint64) int {
-	return int(id * 0x9e3779b97f4a7c15 >> 32 & uint64(len(f.index)-1))
+const placeBits = 16
+
+// hash spreads session IDs; its lower bits choose the place in the index, the upper ones stand in it.
+func hash(id uint64) uint64 {
+	h := id * 0x9e3779b97f4a7c15
+	return h ^ h>>32
 }
 
+func mark16(h uint64) uint32 { return uint32(h>>48) << placeBits }
+
 // find returns what is remembered by a session ID, and its place.
-func (f *history) find(s sid) (p *past, at int32, ok bool) {
+func (f *history) find(s sid) (p past, at int32, ok bool) {
 	if len(f.index) == 0 {
-		return nil, 0, false
+		return past{}, 0, false
 	}
 	id := s.word()
-	for i := f.home(id); f.index[i] != 0; i = (i + 1) & (len(f.index) - 1) {
-		if at := int32(f.index[i] - 1); f.list[at].id == id {
-			return &f.list[at], at, true
+	h := hash(id)
+	mask := uint64(len(f.index) - 1)
+	for i := h & mask; f.index[i] != 0; i = (i + 1) & mask {
+		if x := f.index[i]; x>>placeBits == mark16(h)>>placeBits {
+			if at := int32(x&(1<<placeBits-1)) - 1; f.list[at].id == id {
+				return f.list[at], at, true
+			}
 		}
 	}
-	return nil, 0, false
+	return past{}, 0, false
 }
 
 // remember keeps a finished transaction in the place of the one that was remembered first, and returns that.
 func (f *history) remember(t *transaction) int32 {
-	p := past{t.id.word(), t.requestTime, t.letter, t.state}
-	if old, at, ok := f.find(t.id); ok {
-		*old = p
+	p := past{t.id.word(), (t.requestTime-f.start)<<(stateBits+letterBits) | int64(letterCodes[t.letter])<<stateBits | int64(t.state)}
+	if _, at, ok := f.find(t.id); ok {
+		f.list[at] = p
 		return at
 	}
 	at := len(f.list)
@@ -327,35 +365,46 @@ func (f *history) remember(t *transaction) int32 {
 	return int32(at)
 }
 
-// grow makes room for one more: at most half of the index is used.
+// grow makes room for one more: at most four fifths of the index are used.
 func (f *history) grow() {
-	if n := len(f.list); n == cap(f.list) {
-		bigger := make([]past, n, min(n+n/2+4, maxFinished))
-		copy(bigger, f.list)
-		f.list = bigger
-	}
-	if 2*(len(f.list)+1) <= len(f.index) {
+	f.list = roomForOne(f.list)
+	if 5*(len(f.list)+1) <= 4*len(f.index) {
 		return
 	}
-	f.index = make([]uint16, max(16, 2*len(f.index)))
+	f.index = make([]uint32, max(8, 2*len(f.index)))
 	for i := range f.list {
 		f.put(f.list[i].id, i)
 	}
 }
 
-func (f *history) put(id uint64, at int) {
-	i := f.home(id)
-	for f.index[i] != 0 {
-		i = (i + 1) & (len(f.index) - 1)
+// roomForOne makes room for one more, and for few more than that: there are many such lists.
+func roomForOne[T any](s []T) []T {
+	n := len(s)
+	if n < cap(s) {
+		return s
 	}
-	f.index[i] = uint16(at + 1)
+	bigger := make([]T, n, n+n/4+4)
+	copy(bigger, s)
+	return bigger
 }
+
+func (f *history) put(id uint64, at int) {
+	h, mask := hash(id), len(f.index)-1
+	i := int(h) & mask
+	for f.index[i] != 0 {
+		i = (i + 1) & mask
+	}
+	f.index[i] = mark16(h) | uint32(at+1)
+}
+
+// idAt returns the session ID that a place of the index is for.
+func (f *history) idAt(i int) uint64 { return f.list[f.index[i]&(1<<placeBits-1)-1].id }
 
 // forget takes a session ID out of the index, and moves those up that it was in the way of.
 func (f *history) forget(id uint64) {
 	mask := len(f.index) - 1
-	i := f.home(id)
-	for f.list[f.index[i]-1].id != id {
+	i := int(hash(id)) & mask
+	for f.idAt(i) != id {
 		i = (i + 1) & mask
 	}
 	for j := i; ; {
@@ -365,7 +414,7 @@ func (f *history) forget(id uint64) {
 			if f.index[j] == 0 {
 				return
 			}
-			if home := f.home(f.list[f.index[j]-1].id); (j-home)&mask >= (j-i)&mask {
+			if home := int(hash(f.idAt(j))) & mask; (j-home)&mask >= (j-i)&mask {
 				break
 			}
 		}

@@ -45,7 +45,7 @@ func (c *Dialogue) TouchID(b []byte) (n int64) {
 	for i := range c.half {
 		r := &c.half[i].requests
 		if len(r.done.index) > 0 {
-			n += int64(r.done.index[r.done.home(id)])
+			n += int64(r.done.index[hash(id)&uint64(len(r.done.index)-1)])
 		}
 		if r.last != nil {
 			n += int64(r.last.slot)
