@@ -10,7 +10,7 @@ import (
 
 const (
 	// blockSize is how much is read at once.
-	blockSize = 256 << 10
+	blockSize = 128 << 10
 	// maxRecord bounds a record: a longer one is damage. Nothing is allocated on the word of a file.
 	maxRecord = 16 << 20
 	// maxKept is the room that a batch keeps after a giant record.

@@ -112,7 +112,7 @@ func (h *half) grow(n int) {
 	}
 	need := len(h.buf) + n
 	if cap(h.back) < need {
-		h.back = make([]byte, 0, max(need*2, 256))
+		h.back = make([]byte, 0, max(need*2, 64))
 	}
 	h.buf = append(h.back[:0], h.buf...)
 }
