@@ -79,7 +79,7 @@ func newPipeline(opts Options, sink dissect.Sink) *pipeline {
 	}
 	shared := dissect.NewShared(n)
 	for i := range n {
-		p.workers = append(p.workers, newWorker(i, opts.Dissect, shared))
+		p.workers = append(p.workers, newWorker(i, n == 1, opts.Dissect, shared))
 	}
 	for range depth {
 		p.free <- &work{parts: make([]result, n)}

@@ -7,20 +7,21 @@ import (
 
 // worker reassembles and dissects some of the connections. It is the handler of its reassembly.
 type worker struct {
-	id   int8
-	in   chan *work
-	last chan result // what is left when the capture has ended
-	a    *reassembly.Assembler
-	d    *dissect.Dissector
-	due  int64 // no timer has to run while the clock does not pass this
-	turn dissect.Moment
-	out  *result
+	id    int8
+	alone bool // there is no other one, so that there is no order to tell
+	in    chan *work
+	last  chan result // what is left when the capture has ended
+	a     *reassembly.Assembler
+	d     *dissect.Dissector
+	due   int64 // no timer has to run while the clock does not pass this
+	turn  dissect.Moment
+	out   *result
 	// touched keeps what was looked at from being left out as useless.
 	touched int64
 }
 
-func newWorker(id int, opts dissect.Options, shared *dissect.Shared) *worker {
-	w := &worker{id: int8(id), in: make(chan *work, depth+1), last: make(chan result, 1), d: dissect.NewPart(opts, shared, id)}
+func newWorker(id int, alone bool, opts dissect.Options, shared *dissect.Shared) *worker {
+	w := &worker{id: int8(id), alone: alone, in: make(chan *work, depth+1), last: make(chan result, 1), d: dissect.NewPart(opts, shared, id)}
 	w.a = reassembly.New(w, reassembly.Options{Turn: w.timer})
 	w.arm()
 	return w
@@ -67,8 +68,10 @@ func (w *worker) work(k *work) {
 		if it.worker != w.id {
 			continue
 		}
-		w.turn = dissect.Moment{Packet: it.number, Phase: dissect.ThePacket}
-		w.d.Turn(w.turn)
+		if !w.alone {
+			w.turn = dissect.Moment{Packet: it.number, Phase: dissect.ThePacket}
+			w.d.Turn(w.turn)
+		}
 		w.d.Advance(it.clock)
 		w.a.Advance(it.clock)
 		w.a.Segment(&it.Segment, it.time, it.number)

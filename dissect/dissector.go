@@ -171,7 +171,6 @@ func (d *Dissector) Bytes(c *Dialogue, dir int, b []byte, p Part) {
 	c.last = max(c.last, p.Time)
 	if !d.opts.Thorough && c.usual(h, b, &p) {
 		c.short++
-		c.arm()
 		d.flush()
 		return
 	}

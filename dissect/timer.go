@@ -112,13 +112,9 @@ func (c *Dialogue) tick() {
 		return
 	}
 	now := c.d.now
-	for i := range c.half {
-		h := &c.half[i]
-		if len(h.buf) > 0 && h.ended == running && now >= h.lastTime+c.d.timeout {
-			h.silent = true
-		}
+	if len(c.half[0].buf) > 0 || len(c.half[1].buf) > 0 {
+		c.lookLate()
 	}
-	c.look()
 	for i := range c.half {
 		h := &c.half[i]
 		for t := h.requests.oldest(); t != nil && now >= c.lateFrom(t) && !h.peer.mayAnswer(t); t = h.requests.oldest() {
@@ -126,6 +122,18 @@ func (c *Dialogue) tick() {
 		}
 	}
 	c.arm()
+}
+
+// lookLate looks at bytes that wait, because of the clock.
+func (c *Dialogue) lookLate() {
+	now := c.d.now
+	for i := range c.half {
+		h := &c.half[i]
+		if len(h.buf) > 0 && h.ended == running && now >= h.lastTime+c.d.timeout {
+			h.silent = true
+		}
+	}
+	c.look()
 }
 
 // open returns the connections that have not ended, in order.

@@ -188,6 +188,7 @@ func (h *half) await(w write) bool {
 		return false
 	}
 	h.add(w.offset, w.b, segment{start: w.offset, end: w.offset + int64(len(w.b)), time: w.time, packet: w.packet, push: true})
+	h.c.armBy(h.lastTime + second)
 	return true
 }
 
@@ -249,6 +250,13 @@ func (c *Dialogue) usualResponse(h *half, w write) bool {
 	return true
 }
 
+// armBy arms a timer for something new that is waited for until a moment. What was waited for before has its timer.
+func (c *Dialogue) armBy(at int64) {
+	if c.deadline == 0 || at < c.deadline {
+		c.arm()
+	}
+}
+
 // passed moves the boundary behind a packet that was settled.
 func (h *half) passed(w write) {
 	h.pos = w.offset + int64(len(w.b))
@@ -301,6 +309,7 @@ func (c *Dialogue) request(h *half, l *protocol.Layout, tail bool, w write) {
 	t.token = token(w.b[protocol.TokenAt:])
 	h.requests.push(t)
 	c.changes++
+	c.armBy(c.lateFrom(t))
 	if c.d.opts.Brief {
 		c.frames++
 		c.d.rec.countFrame(w.b[0])

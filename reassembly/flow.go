@@ -152,8 +152,8 @@ type table struct {
 	// version changes with the connections, or with where they are.
 	version uint32
 	ring    []*flow
-	hand  int
-	free  []int32
+	hand    int
+	free    []int32
 }
 
 // tableSlot holds a connection; the tag is a hash of its key, 0 where the slot is free.

@@ -86,6 +86,11 @@ func (p *piece) to(off int64) piece {
 // next one, with any value (RFC 1122, 4.2.3.6).
 func (p *piece) probe() bool { return p.n == 1 && !p.push && (len(p.b) == 0 || p.b[0] == 0) }
 
+// quiet reports whether the direction is known from its start on, and nothing of it is missing or over.
+func (h *half) quiet() bool {
+	return h.known && !h.ended && !h.stalled && h.fin < 0 && h.rst < 0 && len(h.held) == 0
+}
+
 // seq returns the sequence number of a stream offset.
 func (h *half) seq(off int64) uint32 { return h.base + uint32(off) }
 
