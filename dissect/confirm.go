@@ -514,8 +514,8 @@ func (h *half) firstStrong(vouched []byte) int64 {
 	if len(h.segs) < 2 {
 		return -1
 	}
-	if epoch := h.c.epoch(); h.epoch != epoch || h.scanned < h.pos {
-		h.scanned, h.epoch = h.pos, epoch
+	if h.outdated() || h.scanned < h.pos {
+		h.scanned = h.pos
 	}
 	settled := true
 	for i := h.holding(h.scanned); i < len(h.segs); i++ {

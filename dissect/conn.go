@@ -47,7 +47,7 @@ type Dialogue struct {
 	held      []record // records that wait until the connection is known to be NUBISON
 
 	tokens    tokens
-	changes   uint64
+	chronicle *chronicle // nil while nobody asked
 	session   session
 	device    string
 	accused   map[token]bool // unknown tokens that were reported

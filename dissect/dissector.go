@@ -11,7 +11,7 @@ type Dissector struct {
 	timeout int64
 	now     int64
 	issued  issuedTokens
-	issues  uint64
+	issues  news[token]
 	timers  timers
 	first   *Dialogue // of those that have not ended, the latest one
 	rec     *Records

@@ -46,11 +46,11 @@ type half struct {
 	shaky     bool  // a gap makes the end of the packet before the boundary only likely
 	midWrite  bool  // the boundary stands inside a write
 	adrift    drift // out of step
-	scanned   int64 // no packet starts before this offset, while the epoch holds
-	epoch     uint64
+	scanned   int64 // no packet starts before this offset, by what is known so far
+	heard     heardOf
 	foreseen  int64 // the boundary of a login's answer whose token is known, and one
 	missed    int64 // no packet starts before this offset, whatever may become known
-	refuted   int64 // no strong match stands before this offset, while the epoch holds
+	refuted   int64 // no strong match stands before this offset, by what is known so far
 	heldSeen  sid   // the peer's held response when scanned was reached
 	junk      junk
 

@@ -1,6 +1,7 @@
 package dissect
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -89,6 +90,23 @@ func BenchmarkHostile(b *testing.B) {
 			in(k)
 			for range 5000 {
 				k.gap(0, 100).device("D garbage behind a gap that is some bytes long")
+			}
+		},
+		"requests beside rubbish": func(k *talk) {
+			in(k)
+			for range 69 {
+				k.piece(1, strings.Repeat("x", 1000))
+			}
+			for i := range 20000 {
+				k.device(data(fmt.Sprintf("%08d", i), ""))
+			}
+		},
+		"requests beside a long packet": func(k *talk) {
+			in(k)
+			k.piece(1, "C--------"+tok)
+			for range 20000 {
+				k.device("x")
+				k.piece(1, "D")
 			}
 		},
 		"R with letters": func(k *talk) {

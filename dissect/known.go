@@ -71,10 +71,5 @@ func (c *Dialogue) carry(t token) {
 		c.tokens = tokens{}
 	}
 	c.tokens.add(t)
-	c.changes++
-}
-
-// epoch changes whenever something becomes known that may make an offset a strong match.
-func (c *Dialogue) epoch() uint64 {
-	return c.changes + c.d.issueCount()
+	c.tellToken(t)
 }

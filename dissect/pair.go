@@ -52,6 +52,7 @@ func (h *half) after(s *settled) {
 // answered ends a transaction that was answered.
 func (c *Dialogue) answered(requester *half, t *transaction) {
 	requester.requests.finish(t)
+	c.tellRequest(t.id)
 	c.emitTransaction(t, requester.requests.done.remember(t))
 	c.claimFailed(t)
 	c.release(t)
@@ -94,7 +95,7 @@ func (h *half) enqueue(t *transaction) {
 		h.c.unanswered(h, oldest, false)
 	}
 	h.requests.push(t)
-	h.c.changes++
+	h.c.tellRequest(t.id)
 }
 
 // collide deals with a request whose session ID another one has that waits for its answer.
@@ -257,6 +258,7 @@ func (c *Dialogue) claim(h *half, t *transaction) bool {
 	}
 	t.answer = u.response
 	h.requests.finish(t)
+	c.tellRequest(t.id)
 	c.emitViolation(u.h.about(u.response, protocol.SessionIDNotEchoed, fmt.Sprintf("the answer carries session ID %s, but the only request that waited had %s", quote(u.response.SessionID), quote(t.id[:]))))
 	c.emitTransaction(t, h.requests.done.remember(t))
 	c.release(u.tx)
@@ -271,6 +273,7 @@ func (c *Dialogue) unanswered(h *half, t *transaction, timeout bool) {
 	}
 	t.state = Unanswered
 	h.requests.finish(t)
+	c.tellRequest(t.id)
 	if !t.excused && t.faults == 0 && !c.explained(h, t) {
 		c.emitViolation(c.noResponse(h, t, timeout))
 	}
@@ -334,6 +337,7 @@ func (c *Dialogue) leavePending(h *half) {
 		}
 		t.state = Pending
 		h.requests.finish(t)
+		c.tellRequest(t.id)
 		c.emitTransaction(t, -1)
 		c.release(t)
 	}

@@ -21,8 +21,8 @@ type junk struct {
 // resync looks for the next offset at which a packet starts, and moves there.
 func (h *half) resync() bool {
 	held, _ := h.peer.heldResponse()
-	if epoch := h.c.epoch(); h.epoch != epoch || h.heldSeen != held {
-		h.scanned, h.refuted, h.epoch, h.heldSeen = h.pos, h.pos, epoch, held
+	if h.outdated() || h.heldSeen != held {
+		h.scanned, h.refuted, h.heldSeen = h.pos, h.pos, held
 	}
 	waiting := false
 	for x := max(h.pos, h.missed, h.scanned); x < h.seen(); x++ {

@@ -90,7 +90,7 @@ type Shared struct {
 	mu     sync.Mutex
 	moved  sync.Cond
 	tokens issuedTokens
-	count  uint64
+	news   news[token]
 	at     []Moment // all before it is done, of each dissector
 	issued []issue  // not yet among the tokens
 }
@@ -161,7 +161,7 @@ func (s *Shared) settle(due func(*Moment) bool) {
 	for _, x := range now {
 		s.tokens.add(x.token, x.device)
 		if x.counted {
-			s.count++
+			s.news.add(x.token)
 		}
 	}
 }
@@ -176,7 +176,7 @@ func (d *Dissector) issue(t token, device string, counted bool) {
 	}
 	d.issued.add(t, device)
 	if counted {
-		d.issues++
+		d.issues.add(t)
 	}
 }
 
@@ -205,7 +205,17 @@ func (d *Dissector) issueCount() uint64 {
 	if s := d.shared; s != nil {
 		s.asOf(d.who, &d.moment)
 		defer s.mu.Unlock()
-		return s.count
+		return s.news.count
 	}
-	return d.issues
+	return d.issues.count
+}
+
+// issuedSince reports whether one of the tokens that were issued after the first seen may stand somewhere.
+func (d *Dissector) issuedSince(seen uint64, stands func(*token) bool) bool {
+	if s := d.shared; s != nil {
+		s.asOf(d.who, &d.moment)
+		defer s.mu.Unlock()
+		return s.news.since(seen, stands)
+	}
+	return d.issues.since(seen, stands)
 }

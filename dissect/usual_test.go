@@ -16,6 +16,8 @@ type conversation struct {
 	k    *talk
 	open [2][]string // session IDs of each side's requests that were not answered
 	next int
+	// rubbish is sent, too.
+	rubbish bool
 }
 
 func (c *conversation) id() string {
@@ -105,6 +107,11 @@ func (c *conversation) step() {
 		c.k.send(dir, true, s[:len(s)-1])
 	case n == 4:
 		c.k.gap(dir, int64(c.IntN(50)+1))
+	case n > 5 && n < 12 && c.rubbish:
+		c.k.piece(dir, strings.Repeat("?", c.IntN(3000)))
+		for range c.IntN(20) {
+			c.k.piece(dir, "?"+c.bait(dir))
+		}
 	case n == 5:
 		c.k.wait(time.Duration(c.IntN(3000)) * time.Millisecond)
 	default:
@@ -118,7 +125,7 @@ func (c *conversation) step() {
 // play returns all that is concluded of a random conversation, and how many of its packets went the short way.
 func play(seed uint64, o Options) (string, int) {
 	k := newTalk(o, Opening{Opener: true, FromStart: [2]bool{true, true}})
-	c := &conversation{Rand: rand.New(rand.NewPCG(seed, 1)), k: k}
+	c := &conversation{Rand: rand.New(rand.NewPCG(seed, 1)), k: k, rubbish: seed%2 == 1}
 	in(k)
 	for range 40 {
 		c.step()
@@ -151,7 +158,7 @@ func TestBriefCounts(t *testing.T) {
 		k := newTalk(Options{Brief: true}, Opening{Opener: true, FromStart: [2]bool{true, true}})
 		var n counter
 		k.d.out.sink = &n
-		c := &conversation{Rand: rand.New(rand.NewPCG(seed, 1)), k: k}
+		c := &conversation{Rand: rand.New(rand.NewPCG(seed, 1)), k: k, rubbish: seed%2 == 1}
 		in(k)
 		for range 40 {
 			c.step()
