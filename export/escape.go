@@ -1,8 +1,10 @@
 package export
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"hash/maphash"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -18,6 +20,9 @@ func Escape(b []byte) string { return string(AppendEscaped(nil, b)) }
 
 // AppendEscaped appends what Escape returns.
 func AppendEscaped(out, b []byte) []byte {
+	if isPlain(b) && bytes.IndexByte(b, '\\') < 0 {
+		return append(out, b...)
+	}
 	for i := 0; i < len(b); {
 		c := b[i]
 		if c < utf8.RuneSelf {
@@ -47,7 +52,13 @@ func AppendEscaped(out, b []byte) []byte {
 
 // isText reports whether a payload is worth showing as text.
 func isText(b []byte) bool {
-	if len(b) == 0 || !utf8.Valid(b) {
+	if len(b) == 0 {
+		return false
+	}
+	if isPlain(b) {
+		return true
+	}
+	if !utf8.Valid(b) {
 		return false
 	}
 	for _, r := range string(b) {
@@ -58,10 +69,54 @@ func isText(b []byte) bool {
 	return true
 }
 
+// isPlain reports whether all bytes are printable ASCII.
+func isPlain(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
 // mask stands for a secret, so that equal values look equal.
-func mask(b []byte) string {
+func mask(b []byte) string { return string(appendMask(nil, b)) }
+
+func appendMask(out, b []byte) []byte {
 	sum := sha256.Sum256(b)
-	return "secret:" + hex.EncodeToString(sum[:4])
+	out = append(out, "secret:"...)
+	return hex.AppendEncode(out, sum[:4])
+}
+
+// masks remember what stands for the latest secrets: a token comes with every request.
+type masks struct {
+	seed maphash.Seed
+	list []maskOf
+}
+
+// maskOf is a secret of at most 24 bytes, and what stands for it.
+type maskOf struct {
+	n      uint8
+	secret [24]byte
+	mask   [len("secret:") + 8]byte
+}
+
+// rememberedMasks is a power of two.
+const rememberedMasks = 1 << 13
+
+func (m *masks) append(out, b []byte) []byte {
+	if len(b) == 0 || len(b) > len(maskOf{}.secret) {
+		return appendMask(out, b)
+	}
+	if m.list == nil {
+		m.seed, m.list = maphash.MakeSeed(), make([]maskOf, rememberedMasks)
+	}
+	k := &m.list[maphash.Bytes(m.seed, b)%rememberedMasks]
+	if int(k.n) != len(b) || string(k.secret[:k.n]) != string(b) {
+		k.n = uint8(copy(k.secret[:], b))
+		appendMask(k.mask[:0], b)
+	}
+	return append(out, k.mask[:]...)
 }
 
 // hexBytes shows a violation's bytes; where a secret is, two stars stand for each byte.

@@ -326,10 +326,7 @@ func BenchmarkNDJSON(b *testing.B) { benchmark(b, NDJSON) }
 func BenchmarkText(b *testing.B)   { benchmark(b, Text) }
 
 func benchmark(b *testing.B, format Format) {
-	var k keep
-	if _, err := analyze.Run(context.Background(), open(b, session), analyze.Options{}, &k); err != nil {
-		b.Fatal(err)
-	}
+	k := kept(b)
 	w, err := New(discard{}, Options{Format: format})
 	if err != nil {
 		b.Fatal(err)
@@ -340,13 +337,42 @@ func benchmark(b *testing.B, format Format) {
 	}
 }
 
+// kept are the packets of a session.
+func kept(t testing.TB) (k keep) {
+	if _, err := analyze.Run(context.Background(), open(t, session), analyze.Options{}, &k); err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// A line costs no memory of its own.
+func TestLinesAllocateNothing(t *testing.T) {
+	k := kept(t)
+	for _, format := range []Format{NDJSON, Text} {
+		w, err := New(discard{}, Options{Format: format})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := func() {
+			for _, f := range k.frames {
+				if len(f.Violations) == 0 && f.Letter != 'L' {
+					w.Frame(f)
+				}
+			}
+		}
+		if n := testing.AllocsPerRun(50, all); n > 0.2*float64(len(k.frames)) || len(k.frames) < 5 {
+			t.Errorf("%s: %.1f allocations for %d packets", format, n, len(k.frames))
+		}
+	}
+}
+
 type discard struct{}
 
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
 
 type keep struct{ frames []*dissect.Frame }
 
-func (k *keep) Frame(f *dissect.Frame)         { k.frames = append(k.frames, f) }
+func (k *keep) Frame(f *dissect.Frame)         { k.frames = append(k.frames, f.Clone()) }
 func (*keep) Transaction(*dissect.Transaction) {}
 func (*keep) Violation(*dissect.Violation)     {}
 func (*keep) Stream(*dissect.Stream)           {}

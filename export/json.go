@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/nubishark/nubishark/dissect"
 	"github.com/nubishark/nubishark/protocol"
@@ -41,10 +42,21 @@ func (w *jsonWriter) end() {
 }
 
 func (w *jsonWriter) name(k string) {
-	w.line = append(w.line, ',', '"')
 	w.line = append(w.line, k...)
-	w.line = append(w.line, '"', ':')
 }
+
+// key returns a name as it stands before a value.
+func key(name string) string { return `,"` + name + `":` }
+
+func (w *jsonWriter) letter(k string, c byte) {
+	w.name(k)
+	w.line = append(w.line, '"')
+	w.line = appendLetter(w.line, c)
+	w.line = append(w.line, '"')
+}
+
+// appendLetter appends a type letter, which is ASCII.
+func appendLetter(b []byte, c byte) []byte { return utf8.AppendRune(b, rune(c)) }
 
 func (w *jsonWriter) num(k string, v int64) {
 	w.name(k)
@@ -111,31 +123,31 @@ func (w *jsonWriter) Frame(f *dissect.Frame) {
 		return
 	}
 	w.begin("frame")
-	w.num("number", f.Number)
-	w.num("stream", int64(f.Conn.Stream))
-	w.nums("packets", f.Packets)
-	w.time("time", f.Time)
-	w.str("from", f.From.String())
-	w.addr("src", f.Conn.Src(f.From))
-	w.addr("dst", f.Conn.Dst(f.From))
-	w.num("offset", f.Offset)
-	w.num("length", int64(f.Length))
-	w.str("type", string(rune(f.Letter)))
-	w.str("name", protocol.Name(f.Letter))
+	w.num(`,"number":`, f.Number)
+	w.num(`,"stream":`, int64(f.Conn.Stream))
+	w.nums(`,"packets":`, f.Packets)
+	w.time(`,"time":`, f.Time)
+	w.str(`,"from":`, f.From.String())
+	w.addr(`,"src":`, f.Conn.Src(f.From))
+	w.addr(`,"dst":`, f.Conn.Dst(f.From))
+	w.num(`,"offset":`, f.Offset)
+	w.num(`,"length":`, int64(f.Length))
+	w.letter(`,"type":`, f.Letter)
+	w.str(`,"name":`, protocol.Name(f.Letter))
 	if f.RequestLetter != 0 {
-		w.str("request_type", string(rune(f.RequestLetter)))
+		w.letter(`,"request_type":`, f.RequestLetter)
 	}
-	w.wire("session_id", f.SessionID)
+	w.wire(`,"session_id":`, f.SessionID)
 	for i := range f.Fields {
 		w.field(&f.Fields[i])
 	}
 	if f.Missing > 0 {
-		w.num("missing_bytes", int64(f.Missing))
+		w.num(`,"missing_bytes":`, int64(f.Missing))
 	}
 	if f.Transaction != 0 {
-		w.num("transaction", f.Transaction)
+		w.num(`,"transaction":`, f.Transaction)
 	}
-	w.name("violations")
+	w.name(`,"violations":`)
 	w.line = append(w.line, '[')
 	for i, r := range f.Violations {
 		if i > 0 {
@@ -147,26 +159,41 @@ func (w *jsonWriter) Frame(f *dissect.Frame) {
 	w.end()
 }
 
+// fieldKeys are the keys of fields and of their texts, by the fields' names.
+var fieldKeys, textKeys = func() (names, texts map[string]string) {
+	names, texts = map[string]string{}, map[string]string{}
+	for _, l := range protocol.Layouts {
+		for _, f := range l.Whole() {
+			names[f.Name], texts[f.Name] = key(f.Name), key(f.Name+"_text")
+		}
+	}
+	return names, texts
+}()
+
 func (w *jsonWriter) field(v *dissect.FieldValue) {
 	if !v.Complete || v.At < protocol.HeaderSize || v.Kind == protocol.Length {
 		return
 	}
+	k := fieldKeys[v.Name]
 	if v.Secret && !w.o.ShowSecrets {
-		w.str(v.Name, mask(v.Trimmed()))
+		w.name(k)
+		w.line = append(w.line, '"')
+		w.line = w.masks.append(w.line, v.Trimmed())
+		w.line = append(w.line, '"')
 		return
 	}
 	switch v.Kind {
 	case protocol.Text, protocol.ID:
-		w.wire(v.Name, v.Trimmed())
+		w.wire(k, v.Trimmed())
 	case protocol.Payload:
-		w.hex(v.Name, v.Value)
+		w.hex(k, v.Value)
 		if !v.Secret && isText(v.Value) {
-			w.wire(v.Name+"_text", v.Value)
+			w.wire(textKeys[v.Name], v.Value)
 		}
 	case protocol.StatusNum:
-		w.num(v.Name, int64(v.Value[0]))
+		w.num(k, int64(v.Value[0]))
 	case protocol.Code:
-		w.str(v.Name, "0x"+hex.EncodeToString(v.Value))
+		w.str(k, "0x"+hex.EncodeToString(v.Value))
 	}
 }
 
@@ -177,31 +204,31 @@ func (w *jsonWriter) Transaction(t *dissect.Transaction) {
 		return
 	}
 	w.begin("transaction")
-	w.num("number", t.Number)
-	w.num("stream", int64(t.Conn.Stream))
+	w.num(`,"number":`, t.Number)
+	w.num(`,"stream":`, int64(t.Conn.Stream))
 	if t.Letter != 0 {
-		w.str("type", string(rune(t.Letter)))
-		w.str("name", protocol.Name(t.Letter))
+		w.letter(`,"type":`, t.Letter)
+		w.str(`,"name":`, protocol.Name(t.Letter))
 	}
-	w.str("from", t.From.String())
+	w.str(`,"from":`, t.From.String())
 	if t.Device != "" {
-		w.wire("device", []byte(t.Device))
+		w.wire(`,"device":`, []byte(t.Device))
 	}
-	w.wire("session_id", t.SessionID)
-	w.str("state", t.State.String())
+	w.wire(`,"session_id":`, t.SessionID)
+	w.str(`,"state":`, t.State.String())
 	if t.Request != 0 {
-		w.num("request", t.Request)
+		w.num(`,"request":`, t.Request)
 	}
 	if t.Response != 0 {
-		w.num("response", t.Response)
+		w.num(`,"response":`, t.Response)
 	}
-	w.time("time", startOf(t))
+	w.time(`,"time":`, startOf(t))
 	if l, ok := t.Latency(); ok {
-		w.num("latency_ns", l)
+		w.num(`,"latency_ns":`, l)
 	}
 	if t.HasError {
-		w.str("error_code", errorCode(t.ErrorCode))
-		w.str("error", meaning(t.ErrorCode))
+		w.str(`,"error_code":`, errorCode(t.ErrorCode))
+		w.str(`,"error":`, meaning(t.ErrorCode))
 	}
 	w.end()
 }
@@ -238,22 +265,22 @@ func (w *jsonWriter) Violation(v *dissect.Violation) {
 		return
 	}
 	w.begin("violation")
-	w.num("number", v.Number)
-	w.str("id", v.Rule.ID)
-	w.str("severity", v.Rule.Severity.String())
-	w.str("blame", blame(v.Blame))
-	w.num("stream", int64(v.Conn.Stream))
-	w.str("from", v.From.String())
+	w.num(`,"number":`, v.Number)
+	w.str(`,"id":`, v.Rule.ID)
+	w.str(`,"severity":`, v.Rule.Severity.String())
+	w.str(`,"blame":`, blame(v.Blame))
+	w.num(`,"stream":`, int64(v.Conn.Stream))
+	w.str(`,"from":`, v.From.String())
 	if v.Frame != 0 {
-		w.num("frame", v.Frame)
+		w.num(`,"frame":`, v.Frame)
 	}
-	w.nums("packets", v.Packets)
-	w.time("time", v.Time)
-	w.num("offset", v.Offset)
-	w.num("length", v.Length)
-	w.str("bytes", hexBytes(v, w.o.ShowSecrets))
-	w.str("message", v.Message)
-	w.str("hint", v.Hint)
+	w.nums(`,"packets":`, v.Packets)
+	w.time(`,"time":`, v.Time)
+	w.num(`,"offset":`, v.Offset)
+	w.num(`,"length":`, v.Length)
+	w.str(`,"bytes":`, hexBytes(v, w.o.ShowSecrets))
+	w.str(`,"message":`, v.Message)
+	w.str(`,"hint":`, v.Hint)
 	w.end()
 }
 
@@ -264,20 +291,20 @@ func (w *jsonWriter) Stream(s *dissect.Stream) {
 		return
 	}
 	w.begin("stream")
-	w.num("stream", int64(s.Conn.Stream))
-	w.addr("client", s.Client)
-	w.addr("server", s.Server)
+	w.num(`,"stream":`, int64(s.Conn.Stream))
+	w.addr(`,"client":`, s.Client)
+	w.addr(`,"server":`, s.Server)
 	if s.Device != "" {
-		w.wire("device", []byte(s.Device))
+		w.wire(`,"device":`, []byte(s.Device))
 	}
-	w.time("start", s.Start)
-	w.time("end", s.End)
-	w.str("state", s.State.String())
-	w.num("frames", s.Frames)
-	w.num("transactions", s.Transactions)
-	w.num("violations", s.Violations)
+	w.time(`,"start":`, s.Start)
+	w.time(`,"end":`, s.End)
+	w.str(`,"state":`, s.State.String())
+	w.num(`,"frames":`, s.Frames)
+	w.num(`,"transactions":`, s.Transactions)
+	w.num(`,"violations":`, s.Violations)
 	if s.Missing > 0 {
-		w.num("missing_bytes", s.Missing)
+		w.num(`,"missing_bytes":`, s.Missing)
 	}
 	w.end()
 }
@@ -311,59 +338,59 @@ func (w *jsonWriter) object(k string, f func()) {
 func (w *jsonWriter) summary(t *Totals) {
 	y := w.tally
 	w.begin("summary")
-	w.num("packets", t.Packets)
-	w.num("tcp_streams", t.TCPStreams)
-	w.num("nubison_streams", t.NubisonStreams)
-	w.object("frames", func() {
+	w.num(`,"packets":`, t.Packets)
+	w.num(`,"tcp_streams":`, t.TCPStreams)
+	w.num(`,"nubison_streams":`, t.NubisonStreams)
+	w.object(`,"frames":`, func() {
 		for _, l := range []byte(protocol.Letters) {
 			if n := y.frames[l]; n > 0 {
-				w.num(string(rune(l)), n)
+				w.num(key(string(rune(l))), n)
 			}
 		}
 	})
-	w.object("transactions", func() {
+	w.object(`,"transactions":`, func() {
 		for s := dissect.Answered; s <= dissect.Orphan; s++ {
 			if n := y.states[s]; n > 0 {
-				w.num(s.String(), n)
+				w.num(key(s.String()), n)
 			}
 		}
 	})
-	w.object("violations", func() {
+	w.object(`,"violations":`, func() {
 		for _, r := range protocol.Rules {
 			if n := y.rules[r]; n > 0 {
-				w.num(r.ID, n)
+				w.num(key(r.ID), n)
 			}
 		}
 	})
-	w.object("latency", func() {
+	w.object(`,"latency":`, func() {
 		for _, l := range []byte(protocol.Letters) {
 			if k := y.byLetter[l]; k != nil && k.latency.count > 0 {
-				w.object(string(rune(l)), func() {
+				w.object(key(string(rune(l))), func() {
 					h := &k.latency
-					w.num("count", h.count)
-					w.num("p50_ns", h.percentile(.5))
-					w.num("p90_ns", h.percentile(.9))
-					w.num("p99_ns", h.percentile(.99))
-					w.num("max_ns", h.max)
+					w.num(`,"count":`, h.count)
+					w.num(`,"p50_ns":`, h.percentile(.5))
+					w.num(`,"p90_ns":`, h.percentile(.9))
+					w.num(`,"p99_ns":`, h.percentile(.99))
+					w.num(`,"max_ns":`, h.max)
 				})
 			}
 		}
 	})
-	w.object("capture", func() {
+	w.object(`,"capture":`, func() {
 		if t.Counted {
-			w.num("received", int64(t.Received))
-			w.num("dropped", int64(t.Dropped))
+			w.num(`,"received":`, int64(t.Received))
+			w.num(`,"dropped":`, int64(t.Dropped))
 		}
-		w.num("missing_bytes", y.missing)
-		w.num("cut_packets", t.Cut)
-		w.num("one_sided_streams", t.OneSided)
-		w.num("midstream_streams", t.Midstream)
+		w.num(`,"missing_bytes":`, y.missing)
+		w.num(`,"cut_packets":`, t.Cut)
+		w.num(`,"one_sided_streams":`, t.OneSided)
+		w.num(`,"midstream_streams":`, t.Midstream)
 		if t.Forgotten+t.GivenUp > 0 {
-			w.num("forgotten_streams", t.Forgotten)
-			w.num("forced_gaps", t.GivenUp)
+			w.num(`,"forgotten_streams":`, t.Forgotten)
+			w.num(`,"forced_gaps":`, t.GivenUp)
 		}
 		if t.Damage != "" {
-			w.str("damage", t.Damage)
+			w.str(`,"damage":`, t.Damage)
 		}
 	})
 	w.end()

@@ -128,6 +128,7 @@ type base struct {
 	tally *tally
 	line  []byte
 	clock clock
+	masks masks
 }
 
 // Worst implements Writer.
