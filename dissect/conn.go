@@ -47,6 +47,7 @@ type Dialogue struct {
 	held      []record // records that wait until the connection is known to be NUBISON
 
 	tokens    tokens
+	changes   uint64     // counts what became known
 	chronicle *chronicle // nil while nobody asked
 	session   session
 	device    string

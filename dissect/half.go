@@ -42,11 +42,12 @@ type half struct {
 	drained   bool // it finished, and all of it is settled
 	silent    bool // no bytes for the response timeout
 	lastTime  int64
-	latest    int64 // the capture packet of the latest bytes
-	shaky     bool  // a gap makes the end of the packet before the boundary only likely
-	midWrite  bool  // the boundary stands inside a write
-	adrift    drift // out of step
-	scanned   int64 // no packet starts before this offset, by what is known so far
+	latest    int64  // the capture packet of the latest bytes
+	shaky     bool   // a gap makes the end of the packet before the boundary only likely
+	midWrite  bool   // the boundary stands inside a write
+	adrift    drift  // out of step
+	scanned   int64  // no packet starts before this offset, by what is known so far
+	epoch     uint64 // of what was known then
 	heard     heardOf
 	foreseen  int64 // the boundary of a login's answer whose token is known, and one
 	missed    int64 // no packet starts before this offset, whatever may become known

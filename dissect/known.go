@@ -71,5 +71,6 @@ func (c *Dialogue) carry(t token) {
 		c.tokens = tokens{}
 	}
 	c.tokens.add(t)
+	c.changes++
 	c.tellToken(t)
 }

@@ -65,26 +65,31 @@ type chronicle struct {
 // outdated reports whether something became known since it was asked last that may make a packet of the bytes at hand.
 func (h *half) outdated() bool {
 	c := h.c
+	epoch := c.changes + c.d.issueCount()
+	if h.epoch == epoch {
+		return false
+	}
+	h.epoch = epoch
+	if len(h.buf) < fewBytes {
+		h.heard = heardOf{}
+		return true
+	}
 	if c.chronicle == nil {
 		c.chronicle = &chronicle{}
-		h.heard, h.peer.heard = heardOf{}, heardOf{}
 	}
 	was, k := h.heard, c.chronicle
 	h.heard = heardOf{k.requests.count + 1, k.tokens.count, c.d.issueCount(), was.around}
-	if was == h.heard {
+	if h.untouched(&was, k) {
 		return false
 	}
-	if !h.untouched(&was, k) {
-		h.heard.around = h.circumstances()
-		return true
-	}
-	return false
+	h.heard.around = h.circumstances()
+	return true
 }
 
 // untouched reports whether none of the news can concern the bytes at hand.
 func (h *half) untouched(was *heardOf, k *chronicle) bool {
 	c := h.c
-	if c.d.opts.Thorough || len(h.buf) < fewBytes || was.requests == 0 || was.around != h.circumstances() {
+	if c.d.opts.Thorough || was.requests == 0 || was.around != h.circumstances() {
 		return false
 	}
 	if h.done() || k.tokens.count != was.tokens && c.tokens.len() == 1 {

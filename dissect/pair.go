@@ -95,6 +95,7 @@ func (h *half) enqueue(t *transaction) {
 		h.c.unanswered(h, oldest, false)
 	}
 	h.requests.push(t)
+	h.c.changes++
 	h.c.tellRequest(t.id)
 }
 

@@ -308,6 +308,7 @@ func (c *Dialogue) request(h *half, l *protocol.Layout, tail bool, w write) {
 	t.secret[0] = [2]int{protocol.TokenAt, protocol.TokenAt + protocol.TokenSize}
 	t.token = token(w.b[protocol.TokenAt:])
 	h.requests.push(t)
+	c.changes++
 	c.tellRequest(t.id)
 	c.armBy(c.lateFrom(t))
 	if c.d.opts.Brief {

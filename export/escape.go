@@ -133,7 +133,7 @@ func hexBytes(v *dissect.Violation, showSecrets bool) string {
 }
 
 // appendJSON appends a JSON string.
-func appendJSON(b []byte, s string) []byte {
+func appendJSON[S string | []byte](b []byte, s S) []byte {
 	b = append(b, '"')
 	for i := range len(s) {
 		switch c := s[i]; {

@@ -18,7 +18,7 @@ type jsonWriter struct {
 }
 
 func (w *jsonWriter) begin(record string) {
-	b := w.line[:0]
+	b := w.room()
 	if w.array {
 		if w.open {
 			b = append(b, ',', '\n')
@@ -74,7 +74,8 @@ func (w *jsonWriter) wire(k string, b []byte) {
 	// Where nothing is to be escaped, as mostly, the bytes are what Escape returns.
 	for _, c := range b {
 		if c < ' ' || c > '~' || c == '\\' || c == '"' {
-			w.line = appendJSON(w.line, Escape(b))
+			w.scratch = AppendEscaped(w.scratch[:0], b)
+			w.line = appendJSON(w.line, w.scratch)
 			return
 		}
 	}
@@ -193,7 +194,9 @@ func (w *jsonWriter) field(v *dissect.FieldValue) {
 	case protocol.StatusNum:
 		w.num(k, int64(v.Value[0]))
 	case protocol.Code:
-		w.str(k, "0x"+hex.EncodeToString(v.Value))
+		w.name(k)
+		w.line = append(w.line, `"0x`...)
+		w.line = append(hex.AppendEncode(w.line, v.Value), '"')
 	}
 }
 

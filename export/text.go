@@ -22,7 +22,7 @@ func (w *textWriter) Frame(f *dissect.Frame) {
 	if !w.shows(Packets) {
 		return
 	}
-	b := appendRight(w.line[:0], f.Number, 6)
+	b := appendRight(w.room(), f.Number, 6)
 	b = append(b, ' ')
 	b = w.clock.append(b, f.Time)
 	b = append(b, ' ')
@@ -61,7 +61,7 @@ func (w *textWriter) Transaction(t *dissect.Transaction) {
 	if !w.shows(Transactions) {
 		return
 	}
-	b := appendRight(w.line[:0], t.Number, 6)
+	b := appendRight(w.room(), t.Number, 6)
 	b = append(b, ' ')
 	b = w.clock.append(b, startOf(t))
 	b = append(b, ' ')
@@ -101,7 +101,7 @@ func (w *textWriter) Violation(v *dissect.Violation) {
 	if !w.shows(Violations) {
 		return
 	}
-	b := w.clock.append(w.line[:0], v.Time)
+	b := w.clock.append(w.room(), v.Time)
 	b = append(b, " stream "...)
 	b = strconv.AppendInt(b, int64(v.Conn.Stream), 10)
 	b = append(b, ' ')
@@ -125,7 +125,7 @@ func (w *textWriter) Stream(s *dissect.Stream) {
 	if !w.shows(Streams) {
 		return
 	}
-	b := append(w.line[:0], "stream "...)
+	b := append(w.room(), "stream "...)
 	b = strconv.AppendInt(b, int64(s.Conn.Stream), 10)
 	b = append(b, ' ')
 	b = s.Client.AppendTo(b)

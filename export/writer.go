@@ -127,8 +127,10 @@ type base struct {
 	o     Options
 	tally *tally
 	line  []byte
-	clock clock
-	masks masks
+	// scratch is for a part of the line.
+	scratch []byte
+	clock   clock
+	masks   masks
 }
 
 // Worst implements Writer.
@@ -151,6 +153,17 @@ func (b *base) options() *Options { return &b.o }
 
 // shows reports whether records of a kind are shown.
 func (b *base) shows(v View) bool { return b.o.View == v || b.o.View == All }
+
+// room returns the free part of the output's buffer: a line that fits is written where it stays.
+func (b *base) room() []byte {
+	if b.out.Available() < roomOfLine {
+		b.out.Flush()
+	}
+	return b.out.AvailableBuffer()
+}
+
+// roomOfLine is enough for most lines.
+const roomOfLine = 2048
 
 // flush ends a line.
 func (b *base) flush() {
