@@ -48,12 +48,11 @@ type half struct {
 	adrift    drift  // out of step
 	scanned   int64  // no packet starts before this offset, by what is known so far
 	epoch     uint64 // of what was known then
-	heard     heardOf
-	foreseen  int64 // the boundary of a login's answer whose token is known, and one
-	missed    int64 // no packet starts before this offset, whatever may become known
-	refuted   int64 // no strong match stands before this offset, by what is known so far
-	heldSeen  sid   // the peer's held response when scanned was reached
-	junk      junk
+	foreseen  int64  // the boundary of a login's answer whose token is known, and one
+	missed    int64  // no packet starts before this offset, whatever may become known
+	refuted   int64  // no strong match stands before this offset, by what is known so far
+	heldSeen  sid    // the peer's held response when scanned was reached
+	junk      *junk  // nil if there is none
 
 	budget   int // packets that may still be looked at to see where a row of them leads
 	requests requests

@@ -60,6 +60,7 @@ func (h *half) circumstances() circumstances {
 type chronicle struct {
 	requests news[sid]
 	tokens   news[token]
+	heard    [2]heardOf // of each direction
 }
 
 // outdated reports whether something became known since it was asked last that may make a packet of the bytes at hand.
@@ -71,18 +72,21 @@ func (h *half) outdated() bool {
 	}
 	h.epoch = epoch
 	if len(h.buf) < fewBytes {
-		h.heard = heardOf{}
+		if c.chronicle != nil {
+			c.chronicle.heard[h.dir] = heardOf{}
+		}
 		return true
 	}
 	if c.chronicle == nil {
 		c.chronicle = &chronicle{}
 	}
-	was, k := h.heard, c.chronicle
-	h.heard = heardOf{k.requests.count + 1, k.tokens.count, c.d.issueCount(), was.around}
+	k := c.chronicle
+	was := k.heard[h.dir]
+	k.heard[h.dir] = heardOf{k.requests.count + 1, k.tokens.count, c.d.issueCount(), was.around}
 	if h.untouched(&was, k) {
 		return false
 	}
-	h.heard.around = h.circumstances()
+	k.heard[h.dir].around = h.circumstances()
 	return true
 }
 

@@ -193,7 +193,7 @@ func unknownMessage(v *Violation) string {
 }
 
 // reportJunk reports a run that was too long to be kept.
-func (h *half) reportJunk(j junk) {
+func (h *half) reportJunk(j *junk) {
 	v := &Violation{Rule: protocol.UnknownType, Conn: h.c.conn, dir: h.dir, Packets: j.packets, Time: j.time, Offset: j.start, Length: j.end - j.start, Bytes: j.bytes, Hint: protocol.UnknownType.Hint}
 	v.Message = unknownMessage(v)
 	h.c.emitViolation(v)

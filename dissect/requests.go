@@ -383,7 +383,7 @@ func roomForOne[T any](s []T) []T {
 	if n < cap(s) {
 		return s
 	}
-	bigger := make([]T, n, n+n/4+4)
+	bigger := make([]T, n, n+n/8+4)
 	copy(bigger, s)
 	return bigger
 }

@@ -98,7 +98,7 @@ func (h *half) stillAdrift(waiting bool) bool {
 		if x := h.lastWriteEnd(); h.adrift == loudly && x-h.pos > maxStray && x < h.seen() {
 			h.skipTo(x)
 			h.adrift = quietly
-		} else if x-h.pos <= maxStray && h.junk.end == 0 {
+		} else if x-h.pos <= maxStray && h.junk == nil {
 			h.adrift = quietly
 		}
 		h.skipTo(h.seen())
@@ -203,7 +203,7 @@ func isZero(b []byte) bool {
 // skipTo ends the run of bytes that are no packet at x, and reports it.
 func (h *half) skipTo(x int64) {
 	if x > h.pos && h.adrift == loudly {
-		if h.junk.end != 0 {
+		if h.junk != nil {
 			h.keepJunk(x)
 		} else {
 			h.reportSkipped(h.pos, x)
@@ -218,10 +218,10 @@ func (h *half) skipTo(x int64) {
 
 // keepJunk moves a run's bytes up to x out of the buffer.
 func (h *half) keepJunk(x int64) {
-	j := &h.junk
-	if j.end == 0 {
-		j.start = h.pos
+	if h.junk == nil {
+		h.junk = &junk{start: h.pos}
 	}
+	j := h.junk
 	list, time := h.packets(nil, h.pos, x)
 	j.packets = append(j.packets, list[:min(len(list), max(0, maxPackets-len(j.packets)))]...)
 	j.bytes = append(j.bytes, h.buf[:min(int(x-h.pos), maxBytes-len(j.bytes))]...)
@@ -232,10 +232,10 @@ func (h *half) keepJunk(x int64) {
 // flushJunk reports a run that was kept aside.
 func (h *half) flushJunk() {
 	j := h.junk
-	if j.end == 0 {
+	if j == nil {
 		return
 	}
-	h.junk = junk{}
+	h.junk = nil
 	h.reportJunk(j)
 }
 

@@ -91,7 +91,7 @@ func New(w io.Writer, o Options) (Writer, error) {
 	return newTables(b), nil
 }
 
-const bufferSize = 256 << 10
+const bufferSize = 128 << 10
 
 // check fills in the default view and refuses what does not fit.
 func (o *Options) check() error {

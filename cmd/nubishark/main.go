@@ -40,7 +40,7 @@ var errFound = &failure{statusFound, nil}
 func main() {
 	if os.Getenv("GOGC") == "" {
 		// What is allocated stays, mostly: connections, and what is remembered of them. So collecting early costs little.
-		debug.SetGCPercent(20)
+		debug.SetGCPercent(15)
 	}
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
