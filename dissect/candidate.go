@@ -362,9 +362,10 @@ func (h *half) endsWrite(c *candidate) bool {
 // shortsLead reports whether writes of 1 to 8 bytes lead from x to a strong match or the direction's end.
 func (h *half) shortsLead(x int64, vouched []byte) bool {
 	start := x
-	for i := h.holding(x); i < len(h.segs); i++ {
+	from := h.holding(x)
+	for i := from; i < len(h.segs); i++ {
 		s := &h.segs[i]
-		if s.gap || s.end-start > maxStray {
+		if s.gap || s.end-start > maxStray || i-from > maxReach*maxStray {
 			return false
 		}
 		if !s.push {

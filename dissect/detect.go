@@ -32,6 +32,7 @@ func (c *Dialogue) confirm() {
 // reject leaves the connection alone from now on.
 func (c *Dialogue) reject() {
 	c.standing = rejected
+	c.forgetTimer()
 	c.held, c.tokens, c.accused = nil, tokens{}, nil
 	for i := range c.half {
 		h := &c.half[i]

@@ -13,6 +13,7 @@ type Dissector struct {
 	issued  issuedTokens
 	issues  news[token]
 	timers  timers
+	stale   int       // of the timers, at least
 	first   *Dialogue // of those that have not ended, the latest one
 	rec     *Records
 	out     *Numbering // nil where another collects the records

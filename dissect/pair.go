@@ -322,6 +322,7 @@ func (c *Dialogue) finish() {
 		}
 		c.emitStream()
 	}
+	c.forgetTimer()
 	c.held, c.tokens = nil, tokens{}
 	for i := range c.half {
 		h := &c.half[i]

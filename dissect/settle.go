@@ -80,7 +80,7 @@ func (h *half) frame(l *protocol.Layout, end int64) *settled {
 	raw := d.rec.keepRaw(h.buf[:n])
 	f := d.rec.frames.get()
 	*f = Frame{Conn: h.c.conn, dir: uint8(h.dir), Offset: h.pos, Length: n, Letter: raw[0], Layout: l, Raw: raw}
-	f.Packets, f.Time = h.packets(d.rec.room(f, len(h.segs)), h.pos, end)
+	f.Packets, f.Time = h.packets(d.rec.room(f, min(h.holding(end-1)+1, len(h.segs))), h.pos, end)
 	f.Missing = h.missing(h.pos, end)
 	f.SessionID = raw[1:min(n, protocol.HeaderSize)]
 	if g, ok := h.gapIn(h.pos+1, h.pos+int64(1+len(f.SessionID))); ok {

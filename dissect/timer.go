@@ -63,6 +63,35 @@ func (t *timers) pop() timer {
 	return top
 }
 
+// compact takes out the timers that are found to be stale, once they may be most of all: they would keep connections
+// that have ended.
+func (d *Dissector) compact() {
+	d.stale = 0
+	kept := d.timers[:0]
+	for _, t := range d.timers {
+		if t.c.deadline == t.at && !t.c.finished && t.c.standing != rejected {
+			kept = append(kept, t)
+		}
+	}
+	clear(d.timers[len(kept):])
+	all := kept
+	d.timers = all[:0]
+	for _, t := range all {
+		d.timers.push(t)
+	}
+}
+
+// forgetTimer notes that the timer of a connection that has ended is stale.
+func (c *Dialogue) forgetTimer() {
+	if c.deadline == 0 {
+		return
+	}
+	c.deadline = 0
+	if c.d.stale++; c.d.stale > 1024 && 2*c.d.stale > len(c.d.timers) {
+		c.d.compact()
+	}
+}
+
 // arm makes sure that a timer stands for the earliest moment at which the clock alone may
 // settle something. A later one that stands already is left to be found stale.
 func (c *Dialogue) arm() {

@@ -61,6 +61,7 @@ type Assembler struct {
 	stats Stats
 	now   int64
 	due   timers
+	stale int // of due, at least
 }
 
 // part is a part of the connections.
@@ -101,6 +102,7 @@ func (a *Assembler) Segment(s *Segment, time, packet int64) {
 		if !f.over() {
 			a.endBoth(f, EndReopen, time, packet)
 		}
+		a.forget(f)
 		table.remove(f)
 		f = nil
 	}
@@ -186,8 +188,9 @@ func (a *Assembler) bury(f *flow) {
 	}
 	rest := *f
 	rest.live = nil
+	rest.due = 0
 	a.parts[f.part].table.replace(f, &rest)
-	f.live = nil
+	a.forget(f)
 }
 
 // open starts a connection with its first segment.
@@ -217,10 +220,27 @@ func (a *Assembler) open(s *Segment, no uint8, time, packet int64) (*flow, Direc
 			a.stats.Evicted++
 			a.endBoth(old, EndEvict, time, 0)
 		}
+		a.forget(old)
 		table.remove(old)
 	}
 	a.h.Open(&f.Conn)
 	return f, d
+}
+
+// forget lets go of a connection that is over, though a timer of it may stand; once such timers may be most of all, they are
+// taken out.
+func (a *Assembler) forget(f *flow) {
+	f.live = nil
+	if f.due == 0 {
+		return
+	}
+	f.due = 0
+	if a.stale++; a.stale <= 1024 || 2*a.stale <= len(a.due) {
+		return
+	}
+	a.stale = 0
+	a.due = slices.DeleteFunc(a.due, func(t timer) bool { return t.f.over() || t.f.due != t.at })
+	heap.Init(&a.due)
 }
 
 // take puts a segment into its direction.
