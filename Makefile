@@ -4,7 +4,7 @@ GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME := 10m
 
-.PHONY: build install demo test test-tools check generate bench fuzz clean
+.PHONY: build install demo test test-tools check generate bench bench-stages fuzz clean
 
 # A static binary without libpcap: it reads files everywhere.
 build:
@@ -35,7 +35,12 @@ check: test-tools
 generate:
 	go generate ./...
 
+# The whole program beside tcpdump and tshark, where they are there; the tables and the plot go into docs/performance.md.
 bench:
+	go run ./internal/bench
+
+# Each stage by itself.
+bench-stages:
 	go test -run '^$$' -bench . -benchmem ./...
 
 # Every fuzz target for FUZZTIME, one after the other.

@@ -108,3 +108,34 @@ func TestWorkersAgree(t *testing.T) {
 		}
 	}
 }
+
+// nothing is a sink that shows nothing.
+type nothing struct{ frames int }
+
+func (n *nothing) Frame(*dissect.Frame)           { n.frames++ }
+func (*nothing) Transaction(*dissect.Transaction) {}
+func (*nothing) Violation(*dissect.Violation)     {}
+func (*nothing) Stream(*dissect.Stream)           {}
+
+// What a packet costs beside what its connection does is little memory: less than one allocation for thirty packets.
+func TestMemoryOfPackets(t *testing.T) {
+	cost := func(requests int) (allocs, packetCount float64) {
+		list, _ := made(t, simulate.Options{Connections: 10, Requests: requests, PayloadMax: 100, Interval: 20e6})
+		var n nothing
+		allocs = testing.AllocsPerRun(3, func() {
+			n.frames = 0
+			if _, err := analyze.Run(context.Background(), &packets{list: list}, analyze.Options{Workers: 1}, &n); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if n.frames < 10*requests {
+			t.Fatalf("only %d packets were found", n.frames)
+		}
+		return allocs, float64(len(list))
+	}
+	a, few := cost(1100) // more than are remembered
+	b, many := cost(2200)
+	if each := (b - a) / (many - few); each > 0.03 {
+		t.Errorf("%.3f allocations a packet", each)
+	}
+}

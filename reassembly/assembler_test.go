@@ -455,3 +455,33 @@ func (a *Assembler) holding() (n int) {
 	}
 	return n
 }
+
+// Segments in order, and their acknowledgements, cost no memory.
+func TestSteadyStateAllocatesNothing(t *testing.T) {
+	a := New(&opened{new(*Conn)}, Options{})
+	payload := make([]byte, 100)
+	seq, packet := uint32(100), int64(0)
+	take := func(fromOpener bool, s Segment) {
+		s.SrcPort, s.DstPort = 4000, 9000
+		s.Src[0], s.Dst[0] = 10, 20
+		if !fromOpener {
+			s.SrcPort, s.DstPort, s.Src, s.Dst = s.DstPort, s.SrcPort, s.Dst, s.Src
+		}
+		packet++
+		a.Segment(&s, packet*1000, packet)
+	}
+	take(true, Segment{Seq: seq - 1, Flags: FlagSYN})
+	take(false, Segment{Seq: 499, Ack: seq, Flags: FlagSYN | FlagACK})
+	take(true, Segment{Seq: seq, Ack: 500, Flags: FlagACK})
+	n := testing.AllocsPerRun(1000, func() {
+		take(true, Segment{Seq: seq, Ack: 500, Flags: FlagACK | FlagPSH, Payload: payload, Length: len(payload)})
+		seq += uint32(len(payload))
+		take(false, Segment{Seq: 500, Ack: seq, Flags: FlagACK})
+	})
+	if n > 0 {
+		t.Errorf("%.2f allocations for a segment and its acknowledgement", n)
+	}
+	if a.Stats().Stray > 0 || a.Stats().Segments < 2000 {
+		t.Errorf("the segments were not taken in: %+v", a.Stats())
+	}
+}
