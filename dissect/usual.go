@@ -134,6 +134,8 @@ func (c *Dialogue) usualRequest(h *half, w write) bool {
 	sh := l.Shape()
 	n, tail := sh.Fixed, false
 	switch {
+	case sh.LengthWidth > 0 && len(l.Tail) > 0:
+		return false
 	case sh.LengthWidth > 0:
 		n += h.number(w.b[sh.LengthAt:], sh.LengthWidth, c.d.opts.LittleEndian)
 	case sh.TailLengthWidth > 0 && len(w.b) == n:
