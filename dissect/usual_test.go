@@ -231,3 +231,30 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 		t.Errorf("%.2f allocations for 4 requests and their answers", n)
 	}
 }
+
+// Tokens are known as long as they are remembered, by the device that they were issued to last.
+func TestIssuedTokens(t *testing.T) {
+	var s issuedTokens
+	want := map[token]string{}
+	r := rand.New(rand.NewPCG(1, 2))
+	name := func(i int) (t token) { copy(t[:], fmt.Sprintf("token%019d", i)); return t }
+	for i := range 50_000 {
+		k := name(r.IntN(20_000))
+		d := strings.Repeat("d", r.IntN(30)) + fmt.Sprint(i%7)
+		s.add(k, d)
+		want[k] = d
+	}
+	for i := range 20_000 {
+		k := name(i)
+		d, there := want[k]
+		if s.has(k) != there || s.device(k) != d {
+			t.Fatalf("%s: known %v by %q, want %v by %q", k, s.has(k), s.device(k), there, d)
+		}
+	}
+	for i := range 2 * maxIssued {
+		s.add(name(1_000_000+i), "x")
+	}
+	if s.has(name(1)) || !s.has(name(1_000_000+2*maxIssued-1)) || len(s.young.list)+len(s.old.list) > 2*maxIssued {
+		t.Error("old tokens are not forgotten, or young ones are")
+	}
+}
