@@ -87,12 +87,17 @@ func run() error {
 		if err := part.measure(); err != nil {
 			return err
 		}
+		if *only == "" { // what was measured stays, should the rest be interrupted
+			if err := b.document(); err != nil {
+				return err
+			}
+		}
 	}
 	if *only != "" {
 		_, err := io.Copy(os.Stdout, &b.out)
 		return err
 	}
-	return b.document()
+	return nil
 }
 
 // The tables stand between two lines of the document.
