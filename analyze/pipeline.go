@@ -93,10 +93,10 @@ func (p *pipeline) read(src capture.Source, out chan<- *work) {
 	for {
 		select {
 		case w := <-p.free:
-			w.err = src.Next(&w.batch)
-			w.stats = src.Stats()
+			err := src.Next(&w.batch)
+			w.err, w.stats = err, src.Stats()
 			out <- w // there are no more of them than places
-			if w.err != nil {
+			if err != nil {
 				return
 			}
 		case <-p.stop:
