@@ -217,6 +217,7 @@ local function new_flow(conn, guess)
     open = {}, done = {}, ring = {}, turn = 0, -- its requests by session ID; the latest finished ones
     early = {}, bad = {}, seen = 0, packets = 0, -- responses before their request; fields with bad text
     n = 0, at = {}, frame = {}, time = {}, old = 0, -- the segments of the bytes at hand; how many were held
+    settled = {}, -- records in the bytes that are held, of which the rest starts at pos
   }
 end
 
@@ -302,9 +303,8 @@ end
 local function sure(s, pos, me, token)
   local letter, conn = sub(s, pos, pos), me.conn
   if letter == "R" then
-    local held = me.peer.held
-    local id = id_at(s, pos)
-    return me.peer.open[id] ~= nil or held ~= nil and #id == HEADER - 1 and id_at(held, 1) == id
+    local peer, id = me.peer, id_at(s, pos)
+    return peer.open[id] ~= nil or peer.held ~= nil and #id == HEADER - 1 and id_at(peer.held, peer.pos) == id
   end
   if TOKENED[letter] then
     local t = token_at(s, pos)
@@ -367,13 +367,14 @@ local function leads(s, pos, me, depth)
 end
 
 -- How well the end of a reading is confirmed: 5 a packet stands behind it beyond doubt, 4 it is the end of the
--- segment, 3 and 2 packets may lead on from it, 1 it is not all here, 0 nothing of that.
+-- segment, 3 whole packets lead on from it, 2 with more bytes a packet might, 1 it is not all here, 0 nothing of that.
 local function score(s, pos, c, me)
   local after = c.size and pos + c.size
   if not after or after > #s + 1 then return 1 end
   if after == #s + 1 then return 4 end
   if sure(s, after, me, token_at(s, pos)) then return 5 end
-  return leads(s, after, me, 4)
+  local n = leads(s, after, me, 4)
+  return (n ~= 2 or #s < after + TOKEN_AT + TOKEN_SIZE - 1) and n or 0
 end
 
 -- The first start of a segment behind pos where a packet stands beyond doubt.
@@ -422,6 +423,9 @@ end
 
 -- The reading of the packet at pos where nothing behind it confirms any.
 local function last_resort(s, pos, me, list, best)
+  for _, c in ipairs(list) do
+    if c.size and pos + c.size <= #s and leads(s, pos + c.size, me, 4) > 0 then return c end
+  end
   for x = pos + best.size, #s do
     if OF[sub(s, x, x)] and sure(s, x, me, token_at(s, pos)) then return best end
   end
@@ -436,22 +440,21 @@ local function learn() end -- set in section 5
 -- seen of it is then all of it.
 local function request_of(me, id)
   local peer = me.peer
-  local q = peer.open[id] or peer.done[id]
-  if q or not peer.held or peer.settled or id_at(peer.held, 1) ~= id or sub(peer.held, 1, 1) == "R" then return q end
-  local s = peer.held
-  local list = readings(s, 1, peer)
-  local best = list[#list].tail and bounded(1, #s + 1, list)
-  for _, c in ipairs(deviants(s, 1, list)) do
-    if c.size == #s then
+  local q, s, pos = peer.open[id] or peer.done[id], peer.held, peer.pos
+  if q or not s or not OF[sub(s, pos, pos)] or sub(s, pos, pos) == "R" or id_at(s, pos) ~= id then return q end
+  local list = readings(s, pos, peer)
+  local best = list[#list].tail and bounded(pos, #s + 1, list)
+  for _, c in ipairs(deviants(s, pos, list)) do
+    if pos + c.size == #s + 1 then
       best = c
       break
     end
   end
   if not best then return nil end
-  best.at, best.offset = 1, peer.seen
+  best.at, best.offset = pos, peer.seen + pos - 1
   learn(best, s, peer)
-  best.ends_in = best.frame
-  peer.settled = best
+  table.insert(peer.settled, best)
+  peer.pos = pos + best.size
   return peer.open[id]
 end
 
@@ -832,54 +835,61 @@ end
 -- 7. Entry -------------------------------------------------------------------------------------------------
 -- TCP calls these with a segment, or with reassembled bytes when more were asked for.
 
--- Takes over a new segment: s is what was held, and the segment behind it.
+-- Takes over a new segment: s is what was held, and the segment behind it. Returns the records that are settled.
 local function take_in(s, me, frame, time)
-  local held = me.held
+  local held, settled = me.held, me.settled
   if held and sub(s, 1, #held) ~= held then -- TCP went on without them: a segment was lost
-    held, me.settled, me.late, me.adrift = nil, nil, nil, true
+    held, settled, me.late, me.adrift = nil, nil, nil, true
   end
-  me.held, me.old = nil, held and #held or 0
+  me.held, me.old, me.settled = nil, held and #held or 0, {}
   if not held then me.n = 0 end
   me.n = me.n + 1
   me.at[me.n], me.frame[me.n], me.time[me.n] = me.old + 1, frame, time
+  return settled or {}
 end
 
--- Keeps the bytes from pos on until there are more.
-local function hold(s, pos, me)
+-- Keeps the bytes from start on until there are more; what stands before pos is settled.
+local function hold(s, start, pos, me)
   local k = 0
   for i = 1, me.n do
-    if i == me.n or me.at[i + 1] > pos then
+    if i == me.n or me.at[i + 1] > start then
       k = k + 1
-      me.at[k], me.frame[k], me.time[k] = math.max(me.at[i] - pos + 1, 1), me.frame[i], me.time[i]
+      me.at[k], me.frame[k], me.time[k] = math.max(me.at[i] - start + 1, 1), me.frame[i], me.time[i]
     end
   end
-  me.n, me.held = k, sub(s, pos)
+  me.n, me.held, me.pos = k, sub(s, start), pos - start + 1
 end
 
 -- Finds the records of a segment on the first pass. Returns them; rest is where unfinished bytes start, if any.
 local function analyse(s, me, frame, time, may_wait)
-  take_in(s, me, frame, time)
-  local list, pos, wait = {}, 1, false
-  local r = me.settled
-  if not r and me.late then r, wait = late_tail(s, me) end
+  local list = take_in(s, me, frame, time)
+  local pos, r, wait = 1, nil, false
+  for _, done in ipairs(list) do pos = done.at + done.size end
+  if me.late and pos == 1 then r, wait = late_tail(s, me) end
   if not wait then me.late = nil end
   while pos <= #s and not wait do
-    local known = r ~= nil and r == me.settled
     r = r or next_record(s, pos, me)
     if not r and may_wait then break end
     r = r or cut_off(s, pos, me)
     r.offset = me.seen + pos - 1
-    if not known then learn(r, s, me) end
-    if r.frame ~= frame then r.ends_in = r.frame end
+    learn(r, s, me)
     list[#list + 1] = r
     pos = pos + r.size
     me.late = pos > #s and r.layout and r.layout.tail and not r.tail and not r.rule and not r.missing and r or nil
-    me.settled, r = nil, nil
+    r = nil
   end
-  me.seen = me.seen + pos - 1
+  local start = pos
   if pos <= #s then
-    hold(s, pos, me)
-    list.rest = pos
+    if pos - 1 <= me.old then start = 1 end -- then TCP hands over all of it again
+    hold(s, start, pos, me)
+    if start == 1 then
+      me.settled, list = list, {}
+    end
+    list.rest = start
+  end
+  me.seen = me.seen + start - 1
+  for _, x in ipairs(list) do
+    if x.frame ~= frame then x.ends_in = x.frame end
   end
   return list
 end
