@@ -79,7 +79,7 @@ func tables() string {
 	for _, e := range protocol.ErrorCodes {
 		p("  [0x%04x] = %q,\n", e.Code, e.Meaning)
 	}
-	p("}\n\nlocal FIELDS = {\n")
+	p("}\nlocal STATUS = { [0] = \"failure\", [1] = \"success\" }\n\nlocal FIELDS = {\n")
 	for _, f := range fields() {
 		p("  { name = %q, title = %q, ftype = %q", f.name, f.title, f.ftype)
 		if f.extra != "" {
@@ -150,7 +150,7 @@ func fields() (list []field) {
 			case f.Secret:
 				x.extra += ", secret = true"
 			case f.Kind == protocol.StatusNum:
-				x.extra += `, values = { [0] = "failure", [1] = "success" }`
+				x.extra += `, values = STATUS`
 			case f.Kind == protocol.Code:
 				x.extra += ", values = ERRORS, hex = true"
 			}

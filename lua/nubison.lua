@@ -24,6 +24,7 @@ local ERRORS = {
   [0x0006] = "payload structure not valid",
   [0x9999] = "server error",
 }
+local STATUS = { [0] = "failure", [1] = "success" }
 
 local FIELDS = {
   { name = "type", title = "Type", ftype = "string", kind = "letter" },
@@ -36,7 +37,7 @@ local FIELDS = {
   { name = "access_token", title = "Access token", ftype = "string", kind = "id", secret = true },
   { name = "payload_length", title = "Payload length", ftype = "uint16", kind = "length" },
   { name = "payload", title = "Payload", ftype = "bytes", kind = "payload" },
-  { name = "status", title = "Status", ftype = "uint8", kind = "status", values = { [0] = "failure", [1] = "success" } },
+  { name = "status", title = "Status", ftype = "uint8", kind = "status", values = STATUS },
   { name = "encryption_key_length", title = "Encryption key length", ftype = "uint16", kind = "length" },
   { name = "encryption_key", title = "Encryption key", ftype = "bytes", kind = "payload", secret = true },
   { name = "error_code", title = "Error code", ftype = "uint16", kind = "code", values = ERRORS, hex = true },
@@ -700,7 +701,6 @@ local function learn_response(r, s, me, id)
     note(r, "late-response", "it came after the response timeout")
     r.request, r.latency, r.request_letter = q.frame, r.time - q.time, q.layout.letter
     finish(me.peer, id, q)
-    q = nil
   elseif q then
     pair(r, q, me, id)
     tally(me.conn.device, status == 1 and "answered" or "failed", 1)

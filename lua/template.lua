@@ -590,7 +590,6 @@ local function learn_response(r, s, me, id)
     note(r, "late-response", "it came after the response timeout")
     r.request, r.latency, r.request_letter = q.frame, r.time - q.time, q.layout.letter
     finish(me.peer, id, q)
-    q = nil
   elseif q then
     pair(r, q, me, id)
     tally(me.conn.device, status == 1 and "answered" or "failed", 1)

@@ -74,11 +74,11 @@ local function item_of(fields)
   }
 end
 
-local function root_of(number)
+local function root_of(s)
   return {
     referenced = function() return true end,
     add = function(_, _, range)
-      local fields = { packet = tostring(number), size = tostring(#range.bytes) }
+      local fields = { packet = tostring(s.number), size = tostring(#range.bytes), stream = s.src .. s.dst }
       lines[#lines + 1] = fields
       return item_of(fields)
     end,
@@ -104,7 +104,7 @@ local function call(s, bytes, offset, visited)
     src = s.src:match("^(.*):"), src_port = tonumber(s.src:match(":(%d+)$")),
     dst = s.dst:match("^(.*):"), dst_port = tonumber(s.dst:match(":(%d+)$")), cols = { protocol = "TCP" },
   }
-  the_proto.dissector(tvb_of(bytes, offset), pinfo, root_of(s.number))
+  the_proto.dissector(tvb_of(bytes, offset), pinfo, root_of(s))
   return pinfo.desegment_len ~= 0 and pinfo.desegment_offset
 end
 
