@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -161,10 +162,12 @@ func rowOf(f *dissect.Frame, packet string) *row {
 	return r
 }
 
-// shown is text as far as both sides write it alike.
+var escape = regexp.MustCompile(`\\x[0-9a-f]{2}`)
+
+// shown is text as far as both sides write it alike: without what is escaped.
 func shown(b []byte) string {
 	var s strings.Builder
-	for _, c := range b {
+	for _, c := range escape.ReplaceAll(b, nil) {
 		if c > ' ' && c < 0x7f {
 			s.WriteByte(c)
 		}

@@ -312,9 +312,10 @@ local function sure(s, pos, me, token)
     return #t == TOKEN_SIZE and (t == token or conn.tokens[t] or issued[t] ~= nil)
   end
   local l = letter == "L" and #s >= pos + OF.L[1].fixed - 1 and is_start(me, pos) and OF.L[1]
-  if not l or not clean_login(s, pos) then return false end
+  if not l or not may_send(me, "L") or not word(id_at(s, pos)) or not clean_login(s, pos) then return false end
   local left = #s + 1 - pos - l.fixed - number(s, pos + l.length_at, l.width)
-  return left >= 0 and left < HEADER
+  -- In a packet that waits for more bytes, text may look like a login: one is not to be expected there.
+  return left >= 0 and left < HEADER and (me.old == 0 or left == 0 and not conn.session)
 end
 
 -- Whether a layout may be that of a packet: it answers the request, or the side may send it.
@@ -353,6 +354,7 @@ local function leads(s, pos, me, depth)
   if #s - pos + 1 < HEADER then return 2 end
   local token = token_at(s, pos)
   if token and not word(token) and find(token, "[^%z]") then return 0 end
+  if letter == "R" and (byte(s, pos + HEADER) or 0) > 1 then return 0 end
   local best = 0
   for _, c in ipairs(readings(s, pos, me)) do
     local after = c.size and pos + c.size
@@ -369,11 +371,14 @@ end
 
 -- How well the end of a reading is confirmed: 5 a packet stands behind it beyond doubt, 4 it is the end of the
 -- segment, 3 whole packets lead on from it, 2 with more bytes a packet might, 1 it is not all here, 0 nothing of that.
-local function score(s, pos, c, me)
+-- A reading that reaches over inner, where a packet stands beyond doubt, is none.
+local function score(s, pos, c, me, inner)
   local after = c.size and pos + c.size
   if not after or after > #s + 1 then return 1 end
+  local over = inner and after > inner
+  if after <= #s and not (over and c.tail) and sure(s, after, me, token_at(s, pos)) then return 5 end
+  if over then return 0 end
   if after == #s + 1 then return 4 end
-  if sure(s, after, me, token_at(s, pos)) then return 5 end
   local n = leads(s, after, me, 4)
   return (n ~= 2 or #s < after + TOKEN_AT + TOKEN_SIZE - 1) and n or 0
 end
@@ -463,20 +468,20 @@ end
 local function choose(s, pos, me)
   local request = sub(s, pos, pos) == "R" and request_of(me, id_at(s, pos))
   local list = readings(s, pos, me, request and request.layout.letter)
+  local x = next_sure(s, pos, me)
   local best, top, open = nil, -1, false
   for _, c in ipairs(list) do
-    local n = score(s, pos, c, me)
+    local n = score(s, pos, c, me, x)
     if n > top then best, top = c, n end
     open = open or n == 1
   end
   if not best then return nil, false end
   if top >= 3 or top == 2 and not open then return best end
   for _, c in ipairs(deviants(s, pos, list)) do
-    local n = score(s, pos, c, me)
+    local n = score(s, pos, c, me, x)
     -- An end that is no accident: the packet began in this very segment, and all other readings fail.
-    if n == 5 or n == 4 and (not open or pos > me.old) then return c end
+    if n == 5 or n == 4 and c.size > c.layout.fixed and (not open or pos > me.old) then return c end
   end
-  local x = next_sure(s, pos, me)
   local c = x and bounded(pos, x, list)
   if c then return c end
   if open and not x and #s - pos < MAX_PACKET then return nil, true end
@@ -531,7 +536,7 @@ local function late_tail(s, me)
   if me.late.answer or now - me.late.time > 1 or sure(s, 1, me) or leads(s, 1, me, 4) == 3 then return nil end
   local size = l.tail_fixed + (l.tail_width and byte(s, 1) or 0)
   local x = next_sure(s, 1, me)
-  if size > #s then return nil, not x end
+  if size > #s or x and x <= size then return nil, not x end
   if size == #s or sure(s, size + 1, me, me.late.token) or leads(s, size + 1, me, 4) >= 2 then
     return { at = 1, size = size, layout = l, tail = true, tail_of = me.late }
   end

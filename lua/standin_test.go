@@ -13,6 +13,7 @@ import (
 
 	"github.com/nubishark/nubishark/capture"
 	"github.com/nubishark/nubishark/internal/simulate"
+	"github.com/nubishark/nubishark/protocol"
 	"github.com/nubishark/nubishark/reassembly"
 )
 
@@ -80,6 +81,13 @@ func played(t *testing.T, interpreter string, in []byte, passes string) (items [
 	return items
 }
 
+// differences lists where the plugin, played in an interpreter, says something else than the analyzer.
+func differences(t *testing.T, interpreter string, o simulate.Options, passes string) []string {
+	t.Helper()
+	file := synthetic(t, o)
+	return differ(analysed(t, file), concluded(t, played(t, interpreter, segments(t, file).Bytes(), passes)))
+}
+
 // Random conversations are cut into the same packets by the plugin and by the analyzer, whatever the version of Lua
 // and however the bytes were cut into segments, and in any order of looking at them again.
 func TestRandomConversations(t *testing.T) {
@@ -87,16 +95,33 @@ func TestRandomConversations(t *testing.T) {
 		t.Run(interpreter, func(t *testing.T) {
 			path := needed(t, interpreter)
 			for seed := range *streams / 10 {
-				for _, recut := range []bool{false, true} {
+				for i, passes := range []string{"1", "2", "1", "2"} {
 					o := simulate.Options{
-						Seed: uint64(seed + 1), Connections: 10, Requests: 12, PayloadMax: 300, Interval: 300e6, Spacing: 50e6, Recut: recut, Coalesce: seed%2 == 1,
+						Seed: uint64(seed + 1), Connections: 10, Requests: 12, PayloadMax: 300, Interval: 300e6, Spacing: 50e6, Recut: i > 1, Coalesce: seed%2 == 1,
 					}
-					file := synthetic(t, o)
-					want, in := analysed(t, file), segments(t, file).Bytes()
-					for _, passes := range []string{"1", "2"} {
-						if d := differ(want, concluded(t, played(t, path, in, passes))); len(d) > 0 {
-							t.Errorf("seed %d recut %v pass %s:\n%s", seed, recut, passes, strings.Join(d, "\n"))
-						}
+					if d := differences(t, path, o, passes); len(d) > 0 {
+						t.Errorf("seed %d recut %v pass %s:\n%s", seed, o.Recut, passes, strings.Join(d, "\n"))
+					}
+				}
+			}
+		})
+	}
+}
+
+// Where each write is a segment, the plugin finds the faults that the analyzer finds, of each kind. Only what a
+// connection's end proves is missing: Wireshark does not tell of it.
+func TestRandomFaults(t *testing.T) {
+	path := needed(t, "lua5.4")
+	for _, fault := range simulate.FaultNames() {
+		t.Run(fault, func(t *testing.T) {
+			for seed := range max(*streams/60, 1) {
+				o := simulate.Options{
+					Seed: uint64(seed + 1), Connections: 10, Requests: 12, PayloadMax: 300, Interval: 300e6, Spacing: 50e6, Coalesce: seed%2 == 1,
+					Faults: []string{fault}, FaultRate: 0.2,
+				}
+				for _, d := range differences(t, path, o, "1") {
+					if fault != protocol.TruncatedPacket.ID || !strings.HasPrefix(d, "- ") || !strings.Contains(d, "["+fault+"]") {
+						t.Errorf("seed %d: %s", seed, d)
 					}
 				}
 			}
