@@ -442,8 +442,8 @@ end
 
 local function learn() end -- set in section 5
 
--- The request that a response answers. The answer also tells that a request that was held is whole: what had been
--- seen of it is then all of it.
+-- The request that a response answers. The answer tells that a request that is held is whole, if a reading ends with
+-- the bytes seen; otherwise a stand-in is answered, until the request is settled.
 local function request_of(me, id)
   local peer = me.peer
   local q, s, pos = peer.open[id] or peer.done[id], peer.held, peer.pos
@@ -456,7 +456,12 @@ local function request_of(me, id)
       break
     end
   end
-  if not best then return nil end
+  if not best then
+    q = { layout = list[1].layout, stand_in = true }
+    q.frame, q.time = segment_of(peer, #s)
+    peer.open[id] = q
+    return q
+  end
   best.at, best.offset = pos, peer.seen + pos - 1
   learn(best, s, peer)
   table.insert(peer.settled, best)
@@ -662,7 +667,16 @@ local function learn_request(r, s, me, id)
   r.token = value(r, s, "access_token")
   if r.token then learn_token(r, r.token, me) end
   r.bytes = sub(s, r.at, r.at + r.size - 1)
-  local old = me.open[id]
+  totals.letters[letter] = (totals.letters[letter] or 0) + 1
+  tally(me.conn.device, "requests", 1)
+  local old = me.open[id] or me.done[id]
+  if old and old.stand_in then
+    r.answer, old.stand_in = old.answer, nil
+    me.open[id], me.done[id] = r, nil
+    if r.answer then finish(me, id, r) end
+    return
+  end
+  old = me.open[id]
   if old and r.time - old.time >= prefs.timeout then finish(me, id, old) end
   if me.done[id] then note(r, "session-id-reused", "a finished transaction had this session ID") end
   old = me.open[id]
@@ -672,8 +686,6 @@ local function learn_request(r, s, me, id)
     note(r, "session-id-collision", "another request with this session ID is not answered yet")
   end
   me.open[id] = r
-  totals.letters[letter] = (totals.letters[letter] or 0) + 1
-  tally(me.conn.device, "requests", 1)
   local early = me.peer.early[id] -- captures misorder directions by up to a second
   me.peer.early[id] = nil
   if early and early.time - r.time <= 1 then pair(early, r, me.peer, id) end
