@@ -184,6 +184,7 @@ local function measured(text, places, from)
 end
 
 local OF, TOKENED, SENDERS = {}, {}, {} -- by letter: layouts, whether a token is there, who may send it
+local REPLIES = {} -- layouts of responses by request and status, or by sender and status
 for _, l in ipairs(LAYOUTS) do
   l.places = {}
   l.list, l.fixed, l.length_at, l.width = measured(l.fields, l.places, 0)
@@ -318,30 +319,35 @@ local function sure(s, pos, me, token)
   return left >= 0 and left < HEADER and (me.old == 0 or left == 0 and not conn.session)
 end
 
--- Whether a layout may be that of a packet: it answers the request, or the side may send it.
-local function applies(l, me, request, status)
-  if not l.answers then return true end
-  if request and not find(l.answers, request, 1, true) then return false end
-  if not request and l.from ~= (me.side or me.guess) then return false end
-  return not status or status > 1 or l.success == (status == 1)
+-- The layouts of a response with this status to the request, or to any of the other side's.
+local function replies(asked, status)
+  local key = asked .. (status or "?")
+  if not REPLIES[key] then
+    REPLIES[key] = {}
+    for _, l in ipairs(OF.R) do
+      local fits = l.from == asked or find(l.answers, asked, 1, true)
+      if fits and (not status or status > 1 or l.success == (status == 1)) then table.insert(REPLIES[key], l) end
+    end
+  end
+  return REPLIES[key]
 end
 
 -- The readings that the vendor allows at pos; size is nil where the length is not there yet.
 local function readings(s, pos, me, request)
-  local out, status = {}, byte(s, pos + HEADER)
-  for _, l in ipairs(OF[sub(s, pos, pos)]) do
-    if applies(l, me, request, status) then
-      local size = l.fixed
-      if l.width then
-        local at = pos + l.length_at
-        size = #s >= at + l.width - 1 and size + number(s, at, l.width, prefs.little) or nil
-      end
-      out[#out + 1] = { layout = l, size = size }
-      if l.tail then
-        local n = 0
-        if l.tail_width then n = byte(s, pos + l.fixed) end
-        out[#out + 1] = { layout = l, size = n and l.fixed + l.tail_fixed + n, tail = true }
-      end
+  local out, list = {}, OF[sub(s, pos, pos)]
+  if list == OF.R then list = replies(request or me.side or me.guess, byte(s, pos + HEADER)) end
+  for i = 1, #list do
+    local l = list[i]
+    local size = l.fixed
+    if l.width then
+      local at = pos + l.length_at
+      size = #s >= at + l.width - 1 and size + number(s, at, l.width, prefs.little) or nil
+    end
+    out[#out + 1] = { layout = l, size = size }
+    if l.tail then
+      local n = 0
+      if l.tail_width then n = byte(s, pos + l.fixed) end
+      out[#out + 1] = { layout = l, size = n and l.fixed + l.tail_fixed + n, tail = true }
     end
   end
   return out
@@ -473,6 +479,7 @@ end
 local function choose(s, pos, me)
   local request = sub(s, pos, pos) == "R" and request_of(me, id_at(s, pos))
   local list = readings(s, pos, me, request and request.layout.letter)
+  if #list == 1 and list[1].size == #s - pos + 1 and me.n == 1 then return list[1] end -- the usual packet
   local x = next_sure(s, pos, me)
   local best, top, open = nil, -1, false
   for _, c in ipairs(list) do
@@ -762,6 +769,7 @@ end
 -- Every pass: shows what the first one found.
 
 local function printable(s)
+  if not find(s, "[^\33-\91\93-\126]") then return s end
   local text = s:gsub("[%z\1-\31\127\\]", function(c)
     return c == "\\" and "\\\\" or string.format("\\x%02x", byte(c))
   end)
@@ -828,25 +836,21 @@ local function title_of(r, s)
   return name .. ", " .. printable(id_at(s, r.at))
 end
 
+-- Shows a record. Returns its text for the Info column.
 local function show(r, tvb, pinfo, root, s, full)
-  local tree = root:add(proto, tvb(r.at - 1, r.size), "NUBISON " .. title_of(r, s))
+  local title = title_of(r, s)
+  local tree = root:add(proto, tvb(r.at - 1, r.size), "NUBISON " .. title)
   if full then
     for _, f in ipairs(r.layout and fields_of(r, s) or {}) do show_field(r, f, tvb, pinfo, root, tree, s) end
     show_facts(r, tree, pinfo.visited)
   end
-  for _, n in ipairs(r.notes or {}) do
+  if not r.notes then return title end
+  for _, n in ipairs(r.notes) do
     tree:add(F.violation, n.rule):set_generated()
     tree:add_proto_expert_info(E[n.rule], n.rule .. ": " .. n.text)
+    title = title .. " [" .. n.rule .. "]"
   end
-end
-
-local function info(list, s)
-  local out = {}
-  for i, r in ipairs(list) do
-    out[i] = title_of(r, s)
-    for _, n in ipairs(r.notes or {}) do out[i] = out[i] .. " [" .. n.rule .. "]" end
-  end
-  return table.concat(out, ", ")
+  return title
 end
 
 -- 7. Entry -------------------------------------------------------------------------------------------------
@@ -926,11 +930,12 @@ function proto.dissector(tvb, pinfo, root)
     local again = tostring(pinfo.cols.protocol) == "NUBISON"
     self, json = self or Dissector.get("nubison"), json or Dissector.get("json")
     local full = root:referenced(self) or root:referenced(json)
-    for _, r in ipairs(list) do
-      if r.at + r.size - 1 <= #s then show(r, tvb, pinfo, root, s, full) end
+    local texts = {}
+    for i, r in ipairs(list) do
+      texts[i] = r.at + r.size - 1 <= #s and show(r, tvb, pinfo, root, s, full) or "..."
     end
     pinfo.cols.protocol = "NUBISON" -- a payload's dissector has set its own
-    pinfo.cols.info = (again and ", " or "") .. info(list, s)
+    pinfo.cols.info = (again and ", " or "") .. table.concat(texts, ", ")
   end
   if list.rest and pinfo.can_desegment > 0 then
     pinfo.desegment_offset = list.rest - 1
