@@ -219,7 +219,7 @@ local function new_flow(conn, guess)
     open = {}, done = {}, ring = {}, turn = 0, -- its requests by session ID; the latest finished ones
     early = {}, bad = {}, seen = 0, packets = 0, -- responses before their request; fields with bad text
     n = 0, at = {}, frame = {}, time = {}, old = 0, -- the segments of the bytes at hand; how many were held
-    settled = {}, -- records in the bytes that are held, of which the rest starts at pos
+    settled = nil, -- records in the bytes that are held, of which the rest starts at pos
   }
 end
 
@@ -470,6 +470,7 @@ local function request_of(me, id)
   end
   best.at, best.offset = pos, peer.seen + pos - 1
   learn(best, s, peer)
+  peer.settled = peer.settled or {}
   table.insert(peer.settled, best)
   peer.pos = pos + best.size
   return peer.open[id]
@@ -862,7 +863,7 @@ local function take_in(s, me, frame, time)
   if held and sub(s, 1, #held) ~= held then -- TCP went on without them: a segment was lost
     held, settled, me.late, me.adrift = nil, nil, nil, true
   end
-  me.held, me.old, me.settled = nil, held and #held or 0, {}
+  me.held, me.old, me.settled = nil, held and #held or 0, nil
   if not held then me.n = 0 end
   me.n = me.n + 1
   me.at[me.n], me.frame[me.n], me.time[me.n] = me.old + 1, frame, time
@@ -885,7 +886,7 @@ end
 local function analyse(s, me, frame, time, may_wait)
   local list = take_in(s, me, frame, time)
   local pos, r, wait = 1, nil, false
-  for _, done in ipairs(list) do pos = done.at + done.size end
+  if #list > 0 then pos = list[#list].at + list[#list].size end
   if me.late and pos == 1 then r, wait = late_tail(s, me) end
   if not wait then me.late = nil end
   while pos <= #s and not wait do
@@ -909,8 +910,8 @@ local function analyse(s, me, frame, time, may_wait)
     list.rest = start
   end
   me.seen = me.seen + start - 1
-  for _, x in ipairs(list) do
-    if x.frame ~= frame then x.ends_in = x.frame end
+  for i = 1, #list do
+    if list[i].frame ~= frame then list[i].ends_in = list[i].frame end
   end
   return list
 end
