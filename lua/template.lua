@@ -144,18 +144,18 @@ local function word(s) return not find(s, "[^\33-\126]") end
 
 local function trim(s) return (s:gsub("[%z ]+$", "")) end
 
+-- Replaces a character of several bytes by a space, unless it is an overlong one, half of a pair, or a control.
+local function blank_rune(c)
+  local a, b = byte(c, 1, 2)
+  local bad = (a == 194 or a == 224) and b < 160 or a == 237 and b > 159 or a == 240 and b < 144 or a == 244 and b > 143
+  return bad and c or " "
+end
+
 -- Whether text is UTF-8 without control characters.
 local function clean(s)
   if find(s, "[%z\1-\31\127]") then return false end
-  local rest = s:gsub("[\194-\223][\128-\191]", function(c) return c < "\194\160" and c or "" end)
-  rest = rest:gsub("[\224-\239][\128-\191][\128-\191]", function(c)
-    if c < "\224\160" or (c > "\237\159\191" and c < "\238") then return c end
-    return ""
-  end)
-  rest = rest:gsub("[\240-\244][\128-\191][\128-\191][\128-\191]", function(c)
-    return (c < "\240\144" or c > "\244\143\191\191") and c or ""
-  end)
-  return not find(rest, "[\128-\255]")
+  s = s:gsub("[\194-\223][\128-\191]", blank_rune):gsub("[\224-\239][\128-\191][\128-\191]", blank_rune)
+  return not find(s:gsub("[\240-\244][\128-\191][\128-\191][\128-\191]", blank_rune), "[\128-\255]")
 end
 
 local function may_send(me, letter) return not me.side or SENDERS[letter][me.side] end
@@ -319,7 +319,9 @@ local function bounded(pos, x, list)
     return { layout = l, size = n, tail = true, rule = "length-missing", width = 0 }
   end
   if l.width and n >= l.fixed and l.width == 2 then return { layout = l, size = n, rule = "length-mismatch" } end
-  if n >= HEADER and (n < l.fixed or l.width) then return { layout = l, size = n, rule = "truncated-packet" } end
+  if n >= HEADER and (n < l.fixed or l.width) then
+    return { layout = l, size = n, rule = "truncated-packet", missing = math.max((last.size or l.fixed) - n, 1) }
+  end
 end
 
 -- The reading of the packet at pos where nothing behind it confirms any.
@@ -451,7 +453,7 @@ local function cut_off(s, pos, me)
   me.adrift = true
   if n < HEADER or not OF[sub(s, pos, pos)] then return r end
   local c = readings(s, pos, me, nil)[1]
-  if c then r.layout, r.missing = c.layout, math.max((c.size or c.layout.fixed) - n, 1) end
+  if c then r.layout, r.missing, r.whole = c.layout, math.max((c.size or c.layout.fixed) - n, 1), true end
   return r
 end
 
@@ -659,7 +661,7 @@ end
 -- Every pass: shows what the first one found.
 
 local function printable(s)
-  if not find(s, "[^\33-\91\93-\126]") then return s end
+  if word(s) and not find(s, "\\", 1, true) then return s end
   local text = s:gsub("[%z\1-\31\127\\]", function(c)
     return c == "\\" and "\\\\" or string.format("\\x%02x", byte(c))
   end)
@@ -703,7 +705,7 @@ local function show_facts(r, tree, visited)
   add("name", letter and NAMES[letter])
   add("from", r.from)
   add("offset", r.offset)
-  add("length", r.size)
+  add("length", r.size + (r.whole and r.missing or 0))
   add("missing_bytes", r.missing)
   add("ends_in", r.ends_in)
   add("tail_of", r.tail_in)
@@ -771,8 +773,9 @@ local function hold(s, start, pos, me)
   me.n, me.held, me.pos = k, sub(s, start), pos - start + 1
 end
 
--- Finds the records of a segment on the first pass. Returns them; rest is where unfinished bytes start, if any.
-local function analyse(s, me, frame, time, may_wait)
+-- Finds the records of a segment on the first pass, of which the capture has cut so many bytes. Returns them; rest is
+-- where unfinished bytes start, if any.
+local function analyse(s, me, frame, time, may_wait, cut)
   local list = take_in(s, me, frame, time)
   local pos, r, wait = 1, nil, false
   if #list > 0 then pos = list[#list].at + list[#list].size end
@@ -798,7 +801,7 @@ local function analyse(s, me, frame, time, may_wait)
     end
     list.rest = start
   end
-  me.seen = me.seen + start - 1
+  me.seen = me.seen + start - 1 + cut
   for i = 1, #list do
     if list[i].frame ~= frame then list[i].ends_in = list[i].frame end
   end
@@ -812,7 +815,8 @@ function proto.dissector(tvb, pinfo, root)
   local key, s = pinfo.number * 1048576 + tvb:offset(), tvb:raw()
   local list = records[key]
   if not list and not pinfo.visited then
-    list = analyse(s, flow_of(pinfo), pinfo.number, pinfo.rel_ts, pinfo.can_desegment > 0)
+    local cut = tvb:reported_len() - #s
+    list = analyse(s, flow_of(pinfo), pinfo.number, pinfo.rel_ts, pinfo.can_desegment > 0 and cut == 0, cut)
     records[key] = list
   end
   list = list or {}
@@ -834,6 +838,18 @@ function proto.dissector(tvb, pinfo, root)
   return tvb:len()
 end
 
+-- Whether a whole login fills the segment, with two text fields at least that are words.
+local function like_login(s, len)
+  local l, words = OF.L[1], 0
+  if #s < l.fixed or len ~= l.fixed + number(s, 1 + l.length_at, l.width) then return false end
+  for _, name in ipairs({ "client_id", "client_secret", "product_code" }) do
+    local p = l.places[name]
+    local text = trim(sub(s, 1 + p.at, p.at + p.size))
+    if text ~= "" and word(text) then words = words + 1 end
+  end
+  return words >= 2
+end
+
 -- A connection on any port is ours if a whole request starts a segment and ends where it does, or a packet with the
 -- same token follows. Wireshark asks once for each connection, so a port that is used again starts afresh.
 local function heuristic(tvb, pinfo, root)
@@ -843,8 +859,10 @@ local function heuristic(tvb, pinfo, root)
   if letter == "R" or not OF[letter] or not word(id_at(s, 1)) or token and not word(token) then return false end
   local blank = new_flow({ tokens = {}, ended = {} })
   blank.peer, blank.n, blank.at[1] = blank, 1, 1
-  local hit = letter == "L" and sure(s, 1, blank)
-  for _, c in ipairs(letter ~= "L" and readings(s, 1, blank) or {}) do hit = hit or score(s, 1, c, blank) >= 4 end
+  local hit = letter == "L" and (like_login(s, tvb:reported_len()) or sure(s, 1, blank))
+  for _, c in ipairs(letter ~= "L" and readings(s, 1, blank) or {}) do
+    hit = hit or c.size == tvb:reported_len() or score(s, 1, c, blank) >= 4
+  end
   if not hit then return false end
   if not pinfo.visited then flow_of(pinfo, true) end
   pinfo.conversation = proto

@@ -40,7 +40,7 @@ function range_of(bytes)
 end
 
 local function tvb_of(bytes, offset)
-  local t = { bytes = bytes, len = function() return #bytes end, raw = function() return bytes end, offset = function() return offset end }
+  local t = { bytes = bytes, len = function() return #bytes end, reported_len = function() return #bytes end, raw = function() return bytes end, offset = function() return offset end }
   return setmetatable(t, {
     __call = function(_, at, size)
       if at < 0 or size < 0 or at + size > #bytes then error("a range outside the bytes") end
