@@ -4,7 +4,7 @@ GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME := 10m
 
-.PHONY: build install demo test test-tools check generate bench fuzz clean
+.PHONY: build install demo test test-tools test-wireshark check generate bench fuzz clean
 
 # A static binary without libpcap: it reads files everywhere.
 build:
@@ -16,11 +16,13 @@ install:
 demo: build
 	./nubishark read testdata/session.pcapng
 
-# The tests compare with tshark where it is there; -race needs a C compiler.
+# The tests compare with tshark and play the plugin in plain Lua, where these are there; -race needs a C compiler.
+TOOLS := tshark:tshark sharkd:wireshark-common lua5.2:lua5.2 lua5.4:lua5.4 luajit:luajit luacheck:lua-check
 test-tools:
-	@command -v tshark >/dev/null || { command -v apt-get >/dev/null && \
-	  { apt-get install -y -qq tshark >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq tshark >/dev/null; }; } ; } || \
-	  echo "tshark is not there: the comparisons with it are left out"
+	@missing=; for t in $(TOOLS); do command -v $${t%%:*} >/dev/null || missing="$$missing $${t#*:}"; done; \
+	test -z "$$missing" || { command -v apt-get >/dev/null && export DEBIAN_FRONTEND=noninteractive && \
+	  { apt-get install -y -qq $$missing >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq $$missing >/dev/null; }; } ; } || \
+	  echo "not there:$$missing; the tests that need them are left out"
 
 test: test-tools
 	go vet ./...
@@ -31,6 +33,17 @@ check: test-tools
 	go vet ./...
 	go run $(LINT) run ./...
 	go test -race ./...
+
+# The plugin in tshark of Debian's suites (3.4, 4.4, 4.6), each in a folder of its own: needs root, and 400 MB each. A suite
+# that cannot be installed is left out.
+WIRESHARKS ?= $(HOME)/.cache/nubishark/wireshark
+SUITES := bullseye trixie sid
+test-wireshark: test-tools
+	@command -v debootstrap >/dev/null || apt-get install -y -qq debootstrap >/dev/null || true
+	@mkdir -p $(WIRESHARKS); there=; for s in $(SUITES); do d=$(WIRESHARKS)/$$s; test -x $$d/usr/bin/tshark || \
+	  debootstrap --variant=minbase --include=tshark $$s $$d >$$d.log 2>&1 || true; \
+	  if chroot $$d tshark --version >/dev/null 2>&1; then there=$$there,$$d; else echo "$$s could not be installed, see $$d.log"; fi; done; \
+	set -x; go test ./lua -run 'TestVersions|AtLength' -v -wireshark "$${there#,}"
 
 generate:
 	go generate ./...

@@ -211,7 +211,8 @@ func concluded(t *testing.T, items []map[string]string) (lines []string) {
 			client: shown([]byte(m["client_id"])), identifier: shown([]byte(m["identifier"])), token: shown([]byte(m["access_token"])),
 			key: m["encryption_key"], bytes: m["payload"],
 		}
-		if m["latency"] != "" {
+		// A request shows its response's latency, too, from the second pass on.
+		if answer := m["type"] == "" || m["type"] == "R"; answer && m["latency"] != "" {
 			s, err := strconv.ParseFloat(m["latency"], 64)
 			if err != nil {
 				t.Fatal(err)

@@ -81,14 +81,18 @@ func tables() string {
 	}
 	p("}\nlocal STATUS = { [0] = \"failure\", [1] = \"success\" }\n\nlocal FIELDS = {\n")
 	for _, f := range fields() {
-		p("  { name = %q, title = %q, ftype = %q", f.name, f.title, f.ftype)
+		line := fmt.Sprintf("  { name = %q, title = %q, ftype = %q", f.name, f.title, f.ftype)
 		if f.extra != "" {
-			p(", %s", f.extra)
+			line += ", " + f.extra
 		}
 		if f.about != "" {
-			p(",\n    about = %q", f.about)
+			about := fmt.Sprintf("about = %q", f.about)
+			if len(line)+len(about) > 114 {
+				about = "\n    " + about
+			}
+			line += ", " + about
 		}
-		p(" },\n")
+		p("%s },\n", strings.ReplaceAll(line, ", \n", ",\n"))
 	}
 	p("}\n\nlocal LAYOUTS = {\n")
 	for _, l := range protocol.Layouts {

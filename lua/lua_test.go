@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/nubishark/nubishark/lua"
+	"github.com/nubishark/nubishark/protocol"
 )
 
 const plugin = "nubison.lua"
@@ -85,5 +86,18 @@ func TestReadable(t *testing.T) {
 	check := exec.Command(needed(t, "luacheck"), "--no-color", "--config", filepath.Join("testdata", "luacheckrc"), plugin)
 	if out, err := check.CombinedOutput(); err != nil {
 		t.Errorf("luacheck: %v\n%s", err, out)
+	}
+}
+
+// The documentation lists the rules that the plugin cannot decide, and no others.
+func TestDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../docs/wireshark.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range protocol.Rules {
+		if listed := bytes.Contains(doc, []byte("| `"+r.ID+"` |")); listed == lua.Decidable(r) {
+			t.Errorf("%s: listed %v, decidable %v", r.ID, listed, lua.Decidable(r))
+		}
 	}
 }

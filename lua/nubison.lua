@@ -4,8 +4,8 @@
 -- For Wireshark and tshark 3.4 and newer. To remove it, delete this file from the Personal Lua Plugins folder
 -- (Help > About Wireshark > Folders). Filters to try:
 --   nubison.violation                              packets that break a rule
---   nubison.type == "D" && nubison.latency > 0.5   data packets... see response_in for their answers
---   nubison.unanswered                             requests without an answer
+--   nubison.type == "D" && nubison.latency > 0.5   data packets that were answered slowly (tshark: with -2)
+--   nubison.unanswered                             requests without an answer (tshark: with -2)
 -- SPDX-License-Identifier: GPL-2.0-or-later
 
 -- 1. The table ---------------------------------------------------------------------------------------------
@@ -41,34 +41,26 @@ local FIELDS = {
   { name = "encryption_key_length", title = "Encryption key length", ftype = "uint16", kind = "length" },
   { name = "encryption_key", title = "Encryption key", ftype = "bytes", kind = "payload", secret = true },
   { name = "error_code", title = "Error code", ftype = "uint16", kind = "code", values = ERRORS, hex = true },
-  { name = "payload_text", title = "Payload text", ftype = "string",
-    about = "The payload where it is clean UTF-8" },
-  { name = "name", title = "Name", ftype = "string",
-    about = "The packet's name" },
-  { name = "from", title = "Sent by", ftype = "string",
-    about = "device or server" },
+  { name = "payload_text", title = "Payload text", ftype = "string", about = "The payload where it is clean UTF-8" },
+  { name = "name", title = "Name", ftype = "string", about = "The packet's name" },
+  { name = "from", title = "Sent by", ftype = "string", about = "device or server" },
   { name = "offset", title = "Stream offset", ftype = "uint32",
     about = "In the bytes that TCP handed over of this direction" },
-  { name = "length", title = "Length", ftype = "uint32",
-    about = "Of the packet in bytes" },
+  { name = "length", title = "Length", ftype = "uint32", about = "Of the packet in bytes" },
   { name = "missing_bytes", title = "Missing bytes", ftype = "uint32",
     about = "Bytes of the packet that the capture does not hold" },
   { name = "ends_in", title = "Ends in", ftype = "NONE",
     about = "The capture packet with the last byte, if another one was needed to tell" },
   { name = "tail_of", title = "Optional part of", ftype = "NONE",
     about = "The capture packet that this tail belongs to" },
-  { name = "device_key", title = "Device", ftype = "string",
-    about = "Product code and identifier of the last login" },
+  { name = "device_key", title = "Device", ftype = "string", about = "Product code and identifier of the last login" },
   { name = "request_type", title = "Request type", ftype = "string",
     about = "The letter of the request that a response answers" },
   { name = "response_in", title = "Response in", ftype = "RESPONSE",
     about = "The capture packet that answers this request" },
-  { name = "response_to", title = "Response to", ftype = "REQUEST",
-    about = "The capture packet with the request" },
-  { name = "latency", title = "Latency", ftype = "time",
-    about = "From the request's last byte to the response's" },
-  { name = "violation", title = "Violation", ftype = "string",
-    about = "The ID of a rule that is broken" },
+  { name = "response_to", title = "Response to", ftype = "REQUEST", about = "The capture packet with the request" },
+  { name = "latency", title = "Latency", ftype = "time", about = "From the request's last byte to the response's" },
+  { name = "violation", title = "Violation", ftype = "string", about = "The ID of a rule that is broken" },
   { name = "unanswered", title = "No response", ftype = "bool",
     about = "There is no response within the timeout; known from the second pass on" },
 }
@@ -128,7 +120,7 @@ local RULES = {
 
 local loaded, proto = pcall(Proto, "nubison", "NUBISON IoT over TCP")
 if not loaded then
-  error("nubison: another copy of this plugin is loaded; keep one (see Help > About Wireshark > Plugins)", 0)
+  error("the protocol nubison is there already: keep one copy of this plugin (Help > About Wireshark > Plugins)", 0)
 end
 
 local MAKE = { -- fields of each type
@@ -667,7 +659,7 @@ end
 
 local function pair(r, q, me, id)
   r.request, r.latency, r.request_letter = q.frame, r.time - q.time, q.layout.letter
-  q.answer = r.frame
+  q.answer, q.latency = r.frame, r.latency -- shown from the second pass on
   finish(me.peer, id, q)
 end
 
@@ -681,7 +673,7 @@ local function learn_request(r, s, me, id)
   tally(me.conn.device, "requests", 1)
   local old = me.open[id] or me.done[id]
   if old and old.stand_in then
-    r.answer, old.stand_in = old.answer, nil
+    r.answer, r.latency, old.stand_in = old.answer, old.latency, nil
     me.open[id], me.done[id] = r, nil
     if r.answer then finish(me, id, r) end
     return
@@ -823,7 +815,7 @@ local function show_facts(r, tree, visited)
   add("device_key", r.device)
   add("request_type", r.request_letter)
   add("response_to", r.request)
-  if r.latency then
+  if r.latency and (letter == "R" or visited) then
     local whole = math.floor(r.latency)
     add("latency", NSTime.new(whole, math.floor((r.latency - whole) * 1e9 + 0.5)))
   end
@@ -836,7 +828,8 @@ local function title_of(r, s)
   if r.tail_of then return "optional part of the " .. NAMES[r.layout.letter] end
   local name = NAMES[r.layout.letter]
   if r.request_letter then name = name .. " to " .. NAMES[r.request_letter] end
-  return name .. ", " .. printable(id_at(s, r.at))
+  name = name .. ", " .. printable(id_at(s, r.at))
+  return r.layout.letter == "L" and r.device and name .. ", " .. printable(r.device) or name
 end
 
 -- Shows a record. Returns its text for the Info column.
@@ -851,7 +844,7 @@ local function show(r, tvb, pinfo, root, s, full)
   for _, n in ipairs(r.notes) do
     tree:add(F.violation, n.rule):set_generated()
     tree:add_proto_expert_info(E[n.rule], n.rule .. ": " .. n.text)
-    title = title .. " [" .. n.rule .. "]"
+    title = title .. " [" .. n.rule .. (n.rule == "error-response" and ": " .. n.text or "") .. "]"
   end
   return title
 end
@@ -919,6 +912,18 @@ local function analyse(s, me, frame, time, may_wait, cut)
   return list
 end
 
+-- Wireshark 3 hands over retransmissions, too. Whether the same segment comes again, of the last 64.
+local hands_over_again = find(get_version(), "^3%.")
+
+local function sent_again(s, me)
+  local last = me.last or { turn = 0 }
+  me.last = last
+  if last[s] then return not (sub(s, 1, 1) == "R" and me.peer.open[id_at(s, 1)]) end
+  last.turn = last.turn % 64 + 1
+  if last[last.turn] then last[last[last.turn]] = nil end
+  last[s], last[last.turn] = true, s
+end
+
 local self, json
 
 function proto.dissector(tvb, pinfo, root)
@@ -927,7 +932,9 @@ function proto.dissector(tvb, pinfo, root)
   local list = records[key]
   if not list and not pinfo.visited then
     local cut = tvb:reported_len() - #s
-    list = analyse(s, flow_of(pinfo), pinfo.number, pinfo.rel_ts, pinfo.can_desegment > 0 and cut == 0, cut)
+    local me = flow_of(pinfo)
+    local again = hands_over_again and tvb:offset() > 0 and sent_again(s, me)
+    list = again and {} or analyse(s, me, pinfo.number, pinfo.rel_ts, pinfo.can_desegment > 0 and cut == 0, cut)
     records[key] = list
   end
   list = list or {}
@@ -1008,11 +1015,11 @@ local function summary()
   for _, r in ipairs(RULES) do
     if totals.violations[r.id] then add("  %-24s %d", r.id, totals.violations[r.id]) end
   end
-  add("Devices%27s %9s %9s %9s %10s", "requests", "answered", "failed", "without", "violations")
+  add("Devices\n  %8s %8s %8s %8s %10s", "requests", "answered", "failed", "without", "violations")
   for _, name in ipairs(totals.order) do
     local d = totals.devices[name]
     local without = d.requests - d.answered - d.failed
-    add("  %-24s %8d %9d %9d %9d %10d", printable(name), d.requests, d.answered, d.failed, without, d.violations)
+    add("  %8d %8d %8d %8d %10d  %s", d.requests, d.answered, d.failed, without, d.violations, printable(name))
   end
   add("Segments that came out of order or were lost may be missing here: see the preference")
   add("\"Reassemble out-of-order segments\" of TCP, or use nubishark read.")

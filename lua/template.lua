@@ -4,8 +4,8 @@
 -- For Wireshark and tshark 3.4 and newer. To remove it, delete this file from the Personal Lua Plugins folder
 -- (Help > About Wireshark > Folders). Filters to try:
 --   @NAME@.violation                              packets that break a rule
---   @NAME@.type == "D" && @NAME@.latency > 0.5   data packets... see response_in for their answers
---   @NAME@.unanswered                             requests without an answer
+--   @NAME@.type == "D" && @NAME@.latency > 0.5   data packets that were answered slowly (tshark: with -2)
+--   @NAME@.unanswered                             requests without an answer (tshark: with -2)
 -- SPDX-License-Identifier: GPL-2.0-or-later
 
 -- 1. The table ---------------------------------------------------------------------------------------------
@@ -17,7 +17,7 @@
 
 local loaded, proto = pcall(Proto, "@NAME@", "@TITLE@")
 if not loaded then
-  error("@NAME@: another copy of this plugin is loaded; keep one (see Help > About Wireshark > Plugins)", 0)
+  error("the protocol @NAME@ is there already: keep one copy of this plugin (Help > About Wireshark > Plugins)", 0)
 end
 
 local MAKE = { -- fields of each type
@@ -556,7 +556,7 @@ end
 
 local function pair(r, q, me, id)
   r.request, r.latency, r.request_letter = q.frame, r.time - q.time, q.layout.letter
-  q.answer = r.frame
+  q.answer, q.latency = r.frame, r.latency -- shown from the second pass on
   finish(me.peer, id, q)
 end
 
@@ -570,7 +570,7 @@ local function learn_request(r, s, me, id)
   tally(me.conn.device, "requests", 1)
   local old = me.open[id] or me.done[id]
   if old and old.stand_in then
-    r.answer, old.stand_in = old.answer, nil
+    r.answer, r.latency, old.stand_in = old.answer, old.latency, nil
     me.open[id], me.done[id] = r, nil
     if r.answer then finish(me, id, r) end
     return
@@ -712,7 +712,7 @@ local function show_facts(r, tree, visited)
   add("device_key", r.device)
   add("request_type", r.request_letter)
   add("response_to", r.request)
-  if r.latency then
+  if r.latency and (letter == "R" or visited) then
     local whole = math.floor(r.latency)
     add("latency", NSTime.new(whole, math.floor((r.latency - whole) * 1e9 + 0.5)))
   end
@@ -725,7 +725,8 @@ local function title_of(r, s)
   if r.tail_of then return "optional part of the " .. NAMES[r.layout.letter] end
   local name = NAMES[r.layout.letter]
   if r.request_letter then name = name .. " to " .. NAMES[r.request_letter] end
-  return name .. ", " .. printable(id_at(s, r.at))
+  name = name .. ", " .. printable(id_at(s, r.at))
+  return r.layout.letter == "L" and r.device and name .. ", " .. printable(r.device) or name
 end
 
 -- Shows a record. Returns its text for the Info column.
@@ -740,7 +741,7 @@ local function show(r, tvb, pinfo, root, s, full)
   for _, n in ipairs(r.notes) do
     tree:add(F.violation, n.rule):set_generated()
     tree:add_proto_expert_info(E[n.rule], n.rule .. ": " .. n.text)
-    title = title .. " [" .. n.rule .. "]"
+    title = title .. " [" .. n.rule .. (n.rule == "error-response" and ": " .. n.text or "") .. "]"
   end
   return title
 end
@@ -808,6 +809,18 @@ local function analyse(s, me, frame, time, may_wait, cut)
   return list
 end
 
+-- Wireshark 3 hands over retransmissions, too. Whether the same segment comes again, of the last 64.
+local hands_over_again = find(get_version(), "^3%.")
+
+local function sent_again(s, me)
+  local last = me.last or { turn = 0 }
+  me.last = last
+  if last[s] then return not (sub(s, 1, 1) == "R" and me.peer.open[id_at(s, 1)]) end
+  last.turn = last.turn % 64 + 1
+  if last[last.turn] then last[last[last.turn]] = nil end
+  last[s], last[last.turn] = true, s
+end
+
 local self, json
 
 function proto.dissector(tvb, pinfo, root)
@@ -816,7 +829,9 @@ function proto.dissector(tvb, pinfo, root)
   local list = records[key]
   if not list and not pinfo.visited then
     local cut = tvb:reported_len() - #s
-    list = analyse(s, flow_of(pinfo), pinfo.number, pinfo.rel_ts, pinfo.can_desegment > 0 and cut == 0, cut)
+    local me = flow_of(pinfo)
+    local again = hands_over_again and tvb:offset() > 0 and sent_again(s, me)
+    list = again and {} or analyse(s, me, pinfo.number, pinfo.rel_ts, pinfo.can_desegment > 0 and cut == 0, cut)
     records[key] = list
   end
   list = list or {}
@@ -897,11 +912,11 @@ local function summary()
   for _, r in ipairs(RULES) do
     if totals.violations[r.id] then add("  %-24s %d", r.id, totals.violations[r.id]) end
   end
-  add("Devices%27s %9s %9s %9s %10s", "requests", "answered", "failed", "without", "violations")
+  add("Devices\n  %8s %8s %8s %8s %10s", "requests", "answered", "failed", "without", "violations")
   for _, name in ipairs(totals.order) do
     local d = totals.devices[name]
     local without = d.requests - d.answered - d.failed
-    add("  %-24s %8d %9d %9d %9d %10d", printable(name), d.requests, d.answered, d.failed, without, d.violations)
+    add("  %8d %8d %8d %8d %10d  %s", d.requests, d.answered, d.failed, without, d.violations, printable(name))
   end
   add("Segments that came out of order or were lost may be missing here: see the preference")
   add("\"Reassemble out-of-order segments\" of TCP, or use nubishark read.")

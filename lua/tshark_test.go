@@ -23,6 +23,7 @@ import (
 
 	"github.com/nubishark/nubishark/capture"
 	"github.com/nubishark/nubishark/internal/simulate"
+	"github.com/nubishark/nubishark/protocol"
 )
 
 var (
@@ -252,9 +253,9 @@ func TestTshark(t *testing.T) {
 	}
 }
 
-func versionOf(t *testing.T, tshark string) string {
+func versionOf(t *testing.T, tshark ...string) string {
 	t.Helper()
-	out, err := exec.Command(tshark, "--version").Output()
+	out, err := exec.Command(tshark[0], append(tshark[1:], "--version")...).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,6 +293,46 @@ func TestCaptures(t *testing.T) {
 	t.Logf("%d of %d captures agree", agree, len(more))
 }
 
+// What a user does with the plugin: filters, expert information, statistics, preferences, payloads of their own.
+func TestUse(t *testing.T) {
+	const session = "../testdata/session.pcapng"
+	addOn := filepath.Join(t.TempDir(), "nubison_acme.lua")
+	text := `DissectorTable.get("nubison.product"):add("PRD00001", Dissector.get("data"))`
+	if err := os.WriteFile(addOn, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// What comes of it was read once beside the analyzer's own tables.
+	for _, c := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"violations", []string{"-Y", `nubison.violation == "short-packet"`, "-T", "fields", "-e", "frame.number"}, "15\n31\n"},
+		{"rules", []string{"-Y", "nubison.rule.stray-bytes", "-T", "fields", "-e", "frame.number"}, "70\n102\n"},
+		{"expert", []string{"-Y", `_ws.expert.message contains "duplicate-response"`, "-T", "fields", "-e", "frame.number"}, "26\n105\n"},
+		{"slow answers", []string{"-2", "-Y", `nubison.type == "L" && nubison.latency > 0.00025`, "-T", "fields", "-e", "nubison.response_in"}, "6\n"},
+		{"answers", []string{"-Y", "nubison.response_to == 50", "-T", "fields", "-e", "nubison.error_code", "-e", "nubison.status"}, "0x0006\t0\n"},
+		{"text", []string{"-Y", `nubison.device_key == "PRD00001_온도센서-07" && nubison.type == "L"`, "-T", "fields", "-e", "nubison.identifier"}, "온도센서-07\n"},
+		{"JSON", []string{"-Y", `json.key == "온도" && frame.number < 23`, "-T", "fields", "-e", "frame.number"}, "16\n20\n"},
+		{"Decode As", []string{"-d", "tcp.port==9100,nubison", "-Y", "nubison && frame.number < 8", "-T", "fields", "-e", "frame.number"}, "4\n6\n"},
+		{"several packets in a segment", []string{"-Y", "frame.number == 70", "-T", "fields", "-e", "_ws.col.Info"}, "data, Y1jfb6G7, 2 bytes that are no packet [stray-bytes]\n"},
+		{"a payload's own dissector", []string{"-X", "lua_script:" + addOn, "-Y", "data && frame.number < 18", "-T", "fields", "-e", "frame.number"}, "16\n"},
+	} {
+		if got := string((wireshark{}).run(t, session, c.args...)); got != c.want {
+			t.Errorf("%s: %q instead of %q", c.name, got, c.want)
+		}
+	}
+	summary := string((wireshark{}).run(t, session, "-q", "-z", "nubison,summary"))
+	for _, line := range []string{"  data                     15\n", "  short-packet             2\n", "        13       12        1        0          1  PRD00001_온도센서-07\n"} {
+		if !strings.Contains(summary, line) {
+			t.Errorf("the summary has no %q:\n%s", line, summary)
+		}
+	}
+	if shown := string((wireshark{}).run(t, session, "-V", "-Y", "frame.number == 4")); strings.Contains(shown, "not-a-secret") || !strings.Contains(shown, "********") {
+		t.Errorf("a secret is shown:\n%s", shown)
+	}
+}
+
 // The same plugin says the same in other versions of Wireshark.
 func TestVersions(t *testing.T) {
 	if *roots == "" {
@@ -303,6 +344,12 @@ func TestVersions(t *testing.T) {
 			for _, s := range samples() {
 				if s.why != "" {
 					continue // that differs between versions of TCP's dissector, too
+				}
+				if strings.Contains(versionOf(t, "chroot", root, "tshark"), " 3.") {
+					// It hands over retransmissions: there bytes that are written again are not told from them.
+					s.o.Faults = slices.DeleteFunc(slices.Clone(s.o.Faults), func(f string) bool {
+						return f == protocol.RequestRepeated.ID || f == protocol.DuplicateResponse.ID || f == protocol.ShortPacket.ID
+					})
 				}
 				if d := w.differencesIn(t, s); len(d) > 0 {
 					t.Errorf("%s:\n%s", s.name, strings.Join(d, "\n"))
@@ -377,6 +424,46 @@ func TestNoLuaErrors(t *testing.T) {
 	}
 	if out := (wireshark{}).run(t, wild, "-Y", "nubison.violation"); len(out) == 0 {
 		t.Error("no violation was found: the plugin did not run")
+	}
+}
+
+// As above, at length: what fuzzing the reader left, and 200,000 packets.
+func TestNoLuaErrorsAtLength(t *testing.T) {
+	if *roots == "" {
+		t.Skip("make test-wireshark runs it")
+	}
+	seeds, err := filepath.Glob("../capture/testdata/fuzz/FuzzReader/*")
+	if err != nil || len(seeds) == 0 {
+		t.Fatal(seeds, err)
+	}
+	script, err := filepath.Abs(plugin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, seed := range seeds {
+		text, err := os.ReadFile(seed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, literal, _ := strings.Cut(strings.TrimSpace(string(text)), "[]byte(")
+		b, err := strconv.Unquote(strings.TrimSuffix(literal, ")"))
+		if err != nil {
+			t.Fatalf("%s: %v", seed, err)
+		}
+		path := filepath.Join(t.TempDir(), "capture")
+		if err := os.WriteFile(path, []byte(b), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		// tshark refuses most of them: what it prints before that counts.
+		out, _ := exec.Command(needed(t, "tshark"), "-X", "lua_script:"+script, "-r", path, "-o", "nubison.ports:1-65535", "-Y", "_ws.lua.error").Output()
+		if len(out) > 0 {
+			t.Errorf("%s: Lua errors:\n%s", seed, out)
+		}
+	}
+	o := hostile(100000)
+	o.Packets = 200000
+	if out := (wireshark{}).run(t, synthetic(t, o), "-Y", "_ws.lua.error"); len(out) > 0 {
+		t.Errorf("Lua errors:\n%s", out)
 	}
 }
 

@@ -14,6 +14,7 @@ Dissector = { get = function() return { call = function() end } end }
 NSTime = { new = function(s, ns) return string.format("%.6f", s + ns / 1e9) end }
 Listener = { new = function() return {} end }
 function register_stat_cmd_arg() end
+function get_version() return "4.0.0" end
 function gui_enabled() return false end
 
 local the_proto
