@@ -132,11 +132,23 @@ func (r *run) read(ctx context.Context, src capture.Source) error {
 // batch takes in a batch of packets and reports whether to go on.
 func (r *run) batch(b *capture.Batch) bool {
 	for i := range b.Refs {
+		if r.idle(&b.Refs[i]) {
+			continue
+		}
 		p := b.Packet(i)
 		if !r.packet(&p) {
 			return false
 		}
 	}
+	return true
+}
+
+// idle takes in a mark of the clock, and reports whether it was one.
+func (r *run) idle(ref *capture.Ref) bool {
+	if ref.Number != 0 {
+		return false
+	}
+	r.advance(ref.Time)
 	return true
 }
 

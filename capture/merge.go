@@ -42,6 +42,9 @@ func (m *merged) Next(b *Batch) error {
 		}
 		p := in.b.Refs[in.next]
 		in.next++
+		if p.Number == 0 {
+			continue // what one capture's clock said means nothing among others
+		}
 		m.number++
 		off := len(b.Data)
 		b.Data = append(b.Data, in.b.Data[p.Off:p.Off+p.Len]...)
