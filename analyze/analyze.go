@@ -58,13 +58,23 @@ var ErrInterrupted = errors.New("interrupted")
 // is valid for what was read even when an error is returned. The source belongs to Run, which closes it: where
 // reading it blocks, only once that ends.
 func Run(ctx context.Context, src capture.Source, opts Options, sink dissect.Sink) (Result, error) {
+	r := newRun(opts, sink)
+	err := r.read(ctx, src)
+	return r.finish(r.res.Capture), err
+}
+
+func newRun(opts Options, sink dissect.Sink) *run {
 	r := &run{opts: opts}
 	r.d = dissect.New(opts.Dissect, sink)
 	r.a = reassembly.New(r, reassembly.Options{})
-	err := r.read(ctx, src)
+	return r
+}
+
+// finish ends every connection: the capture is over.
+func (r *run) finish(stats capture.Stats) Result {
 	r.a.Close()
 	r.d.Close()
-	return r.result(), err
+	return r.result(stats)
 }
 
 // run joins the stages: it is the handler of the reassembly.
@@ -132,7 +142,7 @@ func (r *run) read(ctx context.Context, src capture.Source) error {
 // batch takes in a batch of packets and reports whether to go on.
 func (r *run) batch(b *capture.Batch) bool {
 	for i := range b.Refs {
-		if r.idle(&b.Refs[i]) {
+		if r.mark(&b.Refs[i]) {
 			continue
 		}
 		p := b.Packet(i)
@@ -143,8 +153,8 @@ func (r *run) batch(b *capture.Batch) bool {
 	return true
 }
 
-// idle takes in a mark of the clock, and reports whether it was one.
-func (r *run) idle(ref *capture.Ref) bool {
+// mark takes in a mark of the clock, and reports whether it was one.
+func (r *run) mark(ref *capture.Ref) bool {
 	if ref.Number != 0 {
 		return false
 	}
@@ -180,8 +190,9 @@ func (r *run) advance(now int64) {
 	r.d.Advance(now)
 }
 
-func (r *run) result() Result {
+func (r *run) result(stats capture.Stats) Result {
 	s := r.a.Stats()
+	r.res.Capture = stats
 	r.res.TCPStreams, r.res.TCP = s.Streams, s
 	r.res.NubisonStreams = r.d.Streams
 	r.res.OneSided, r.res.Midstream = r.d.OneSided, r.d.Midstream

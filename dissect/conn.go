@@ -36,6 +36,7 @@ type Conn struct {
 	accused   map[token]bool // unknown tokens that were reported
 	unclaimed []*unclaimed
 
+	pulse    pulse
 	deadline int64 // of the earliest timer in the heap, 0 if there is none
 
 	frames, transactions, violations, missing int64

@@ -16,6 +16,7 @@ type Dissector struct {
 	issues  uint64
 	timers  timers
 	conns   map[*Conn]struct{}
+	comers  map[string]*comer
 
 	frameNo, transactionNo, violationNo int64
 	// Streams counts the connections that were found to carry NUBISON.

@@ -65,6 +65,7 @@ func (c *Conn) outFrame(f *Frame) {
 	}
 	c.frames++
 	d.sink.Frame(f)
+	c.feel(f)
 }
 
 func (c *Conn) outViolation(v *Violation) {

@@ -69,6 +69,9 @@ func (c *Conn) due() int64 {
 			sooner(h.heldSince() + second)
 		}
 	}
+	if t := c.pulseDue(); t > 0 {
+		sooner(t)
+	}
 	return at
 }
 
@@ -91,6 +94,7 @@ func (c *Conn) tick() {
 			c.unanswered(h, t, true)
 		}
 	}
+	c.checkPulse(now)
 	c.arm()
 }
 

@@ -62,6 +62,7 @@ func (r *report) write(t *Totals) error {
 		return err
 	}
 	r.problems()
+	r.noted()
 	return r.latencies()
 }
 
@@ -290,11 +291,16 @@ func (r *report) paint(s protocol.Severity) string {
 	if !r.o.Color {
 		return word
 	}
-	const red, yellow, reset = "\x1b[1;31m", "\x1b[33m", "\x1b[0m"
+	return severityColor(s) + word + colorReset
+}
+
+const colorReset = "\x1b[0m"
+
+func severityColor(s protocol.Severity) string {
 	if s == protocol.Error {
-		return red + word + reset
+		return "\x1b[1;31m"
 	}
-	return yellow + word + reset
+	return "\x1b[33m"
 }
 
 var latencyColumns = []column{

@@ -28,6 +28,7 @@ type tally struct {
 	missing      int64
 	worst        protocol.Severity
 	faults       int64
+	notes        notes
 }
 
 // letterTally counts the transactions of one type of request.

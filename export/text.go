@@ -105,7 +105,7 @@ func (w *textWriter) Violation(v *dissect.Violation) {
 	b = append(b, " stream "...)
 	b = strconv.AppendInt(b, int64(v.Conn.Stream), 10)
 	b = append(b, ' ')
-	b = append(b, v.Rule.Severity.String()...)
+	b = w.painted(b, v.Rule.Severity, v.Rule.Severity.String())
 	b = append(b, ' ')
 	b = append(b, blame(v.Blame)...)
 	b = append(b, ' ')

@@ -56,6 +56,8 @@ type Options struct {
 	Width int
 	// Color uses the terminal's colours.
 	Color bool
+	// Live shows, where no view is named, packets and violations as they come, and the first look at the end.
+	Live bool
 }
 
 // DefaultWidth is used where the output is no terminal.
@@ -69,6 +71,10 @@ type Writer interface {
 	Close(t Totals) error
 	// Worst is the severity of the worst violation so far, Note if there was none.
 	Worst() protocol.Severity
+	// Flush hands on what was written so far.
+	Flush() error
+	// Interim writes the first look at what is known so far. It may be called at any time between records.
+	Interim(out io.Writer, t Totals) error
 }
 
 // New returns a Writer, or an error where format and view do not fit together.
@@ -79,7 +85,7 @@ func New(w io.Writer, o Options) (Writer, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	b := &base{out: bufio.NewWriterSize(w, bufferSize), o: o, tally: newTally()}
+	b := &base{out: newOutput(w), o: o, tally: newTally()}
 	switch o.Format {
 	case NDJSON, JSON:
 		return &jsonWriter{base: b, array: o.Format == JSON}, nil
@@ -92,6 +98,8 @@ func New(w io.Writer, o Options) (Writer, error) {
 }
 
 const bufferSize = 256 << 10
+
+func newOutput(w io.Writer) *bufio.Writer { return bufio.NewWriterSize(w, bufferSize) }
 
 // check fills in the default view and refuses what does not fit.
 func (o *Options) check() error {
@@ -111,7 +119,7 @@ func (o *Options) check() error {
 			return errors.New("csv holds one table: use --view packets, transactions, violations or streams")
 		}
 	case Text:
-		if o.View == Default {
+		if o.View == Default && !o.Live {
 			o.View = Packets
 		}
 	case Table, Markdown:
@@ -134,7 +142,15 @@ type base struct {
 func (b *base) Worst() protocol.Severity { return b.tally.worst }
 
 // shows reports whether records of a kind are shown.
-func (b *base) shows(v View) bool { return b.o.View == v || b.o.View == All }
+func (b *base) shows(v View) bool {
+	if b.o.Live && b.o.View == Default && b.o.Format == Text {
+		return v == Packets || v == Violations || v == Summary
+	}
+	return b.o.View == v || b.o.View == All
+}
+
+// Flush hands on what was written.
+func (b *base) Flush() error { return b.out.Flush() }
 
 // flush ends a line.
 func (b *base) flush() {

@@ -81,9 +81,10 @@ type Source struct {
 	once   sync.Once
 	number int64
 
-	mu    sync.Mutex
-	alive int
-	err   error
+	mu      sync.Mutex
+	started bool
+	alive   int
+	err     error
 }
 
 // iface is one of the interfaces of a source.
@@ -137,7 +138,7 @@ func Open(o Options) (*Source, error) {
 
 // Start begins to take in packets. What came since Open waits in the kernel's buffer.
 func (s *Source) Start() {
-	s.alive = len(s.ifaces)
+	s.started, s.alive = true, len(s.ifaces)
 	for _, i := range s.ifaces {
 		s.done.Add(1)
 		go s.listen(i)
@@ -294,10 +295,7 @@ func (i *iface) sum() capture.Stats {
 	return capture.Stats{Known: i.before.Known || i.last.Known, Received: i.before.Received + i.last.Received, Dropped: i.before.Dropped + i.last.Dropped}
 }
 
-// ErrIdle tells that no packet came for a while. It is no end.
-var ErrIdle = errors.New("no packet for now")
-
-// Next fills b with the next packets; ErrIdle tells that none came in the time, io.EOF that the source was stopped and all is told.
+// Next fills b with the next packets; capture.ErrIdle tells that none came in the time, io.EOF that the source was stopped and all is told.
 func (s *Source) Next(b *capture.Batch, wait time.Duration) error {
 	b.Data, b.Refs = b.Data[:0], b.Refs[:0]
 	select {
@@ -311,7 +309,7 @@ func (s *Source) Next(b *capture.Batch, wait time.Duration) error {
 	case a, ok := <-s.full:
 		return s.take(a, ok, b)
 	case <-timer.C:
-		return ErrIdle
+		return capture.ErrIdle
 	}
 }
 
@@ -361,10 +359,12 @@ func (s *Source) Stop() { s.once.Do(func() { close(s.stop) }) }
 // Close stops and waits until the interfaces are closed.
 func (s *Source) Close() error {
 	s.Stop()
-	go func() { // nobody asks for the rest
-		for range s.full {
-		}
-	}()
+	if s.started {
+		go func() { // nobody asks for the rest
+			for range s.full {
+			}
+		}()
+	}
 	s.done.Wait()
 	for _, i := range s.ifaces {
 		i.mu.Lock()

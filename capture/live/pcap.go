@@ -159,4 +159,3 @@ func (p *pcapHandle) stats() (received, dropped, ifDropped uint64, err error) {
 }
 
 func (p *pcapHandle) close() { p.h.Close() }
-
