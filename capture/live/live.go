@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -112,9 +113,18 @@ const (
 	batches = 64
 	// patience is how long the first packet of a batch waits for others.
 	patience = 20 * time.Millisecond
-	// retry is how often an interface that went away is looked for.
+	// retry is how often an interface that went away is looked for, and how often it is seen whether one is up.
 	retry = 200 * time.Millisecond
 )
+
+// errDown tells that an interface is there but down. libpcap says nothing of it.
+var errDown = errors.New("the interface is down")
+
+// up reports whether an interface is up. What the system does not list, such as any, always is.
+func up(name string) bool {
+	i, err := net.InterfaceByName(name)
+	return err != nil || i.Flags&net.FlagUp != 0
+}
 
 // Open starts capturing. The interfaces must all be there.
 func Open(o Options) (*Source, error) {
@@ -216,6 +226,7 @@ func (s *Source) reopen(i *iface) bool {
 
 // drain hands on batches until reading fails; nil tells that the source was stopped.
 func (s *Source) drain(i *iface) error {
+	down, looked := false, time.Now()
 	defer func() {
 		i.count()
 		i.mu.Lock()
@@ -238,6 +249,19 @@ func (s *Source) drain(i *iface) error {
 		i.count()
 		if err != nil {
 			return err
+		}
+		if now := time.Now(); now.Sub(looked) > retry {
+			looked = now
+			is := !up(i.name)
+			switch {
+			case is && !s.o.Wait:
+				return errDown
+			case is && !down:
+				s.o.Notice(i.name + " went away (" + errDown.Error() + "): waiting for it")
+			case !is && down:
+				s.o.Notice(i.name + " is back")
+			}
+			down = is
 		}
 		select {
 		case <-s.stop:

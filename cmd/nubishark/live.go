@@ -209,8 +209,8 @@ func (w *watching) live(cmd *cobra.Command) (err error) {
 	defer s.src.Close()
 	if to, err := dropRoot(w.wait); err != nil {
 		return failed(statusInput, "cannot give up root: %w", err)
-	} else if to != "" && !w.quiet {
-		s.tell("capturing as %s", to)
+	} else if to != "" {
+		s.tell("going on as %s", to)
 	}
 	if err := s.prepare(); err != nil {
 		return err
@@ -380,6 +380,7 @@ func (s *session) run() error {
 	defer cancel()
 	go s.guard(ctx, cancel)
 	s.src.Start()
+	s.tell("capturing on %s; Ctrl-C ends it", strings.Join(s.w.interfaces, ", "))
 	res, err := analyze.Watch(ctx, s.src, watch, s.sink)
 	if err := s.src.Close(); err != nil {
 		s.tell("%v", err)
