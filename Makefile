@@ -4,11 +4,26 @@ GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME := 10m
 
-.PHONY: build install demo test test-tools test-wireshark check generate bench fuzz clean
+.PHONY: build install build-live install-live pcap demo test test-tools test-wireshark check generate bench fuzz clean
 
 # A static binary without libpcap: it reads files everywhere.
 build:
 	CGO_ENABLED=0 go build -trimpath -o nubishark ./cmd/nubishark
+
+# With live capture: needs a C compiler and libpcap.
+build-live: pcap
+	go build $(TAGS) -trimpath -o nubishark ./cmd/nubishark
+
+install-live: pcap
+	go install $(TAGS) -trimpath ./cmd/nubishark
+
+# libpcap's headers, installed where that can be done; without them, everything is built but live capture.
+HEADERS := /usr/include/pcap.h /usr/local/include/pcap.h /opt/homebrew/include/pcap.h
+pcap:
+	@test -n "$(wildcard $(HEADERS))" || { command -v apt-get >/dev/null && { export DEBIAN_FRONTEND=noninteractive; \
+	  apt-get install -y -qq libpcap-dev >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq libpcap-dev >/dev/null; }; }; } || \
+	  echo "libpcap is not there: live capture is left out"
+TAGS = $(shell ls $(HEADERS) 2>/dev/null | grep -q . || echo -tags nolive)
 
 install:
 	CGO_ENABLED=0 go install -trimpath ./cmd/nubishark
@@ -17,18 +32,18 @@ demo: build
 	./nubishark read testdata/session.pcapng
 
 # The tests compare with tshark and play the plugin in plain Lua, where these are there; -race needs a C compiler.
-TOOLS := tshark:tshark sharkd:wireshark-common lua5.2:lua5.2 lua5.4:lua5.4 luajit:luajit luacheck:lua-check
+TOOLS := tshark:tshark sharkd:wireshark-common ip:iproute2 lua5.2:lua5.2 lua5.4:lua5.4 luajit:luajit luacheck:lua-check
 test-tools:
 	@missing=; for t in $(TOOLS); do command -v $${t%%:*} >/dev/null || missing="$$missing $${t#*:}"; done; \
 	test -z "$$missing" || { command -v apt-get >/dev/null && export DEBIAN_FRONTEND=noninteractive && \
 	  { apt-get install -y -qq $$missing >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq $$missing >/dev/null; }; } ; } || \
 	  echo "not there:$$missing; the tests that need them are left out"
 
-test: test-tools
-	go vet ./...
-	go test ./...
+test: test-tools pcap
+	go vet $(TAGS) ./...
+	go test $(TAGS) ./...
 
-check: test-tools
+check: test-tools pcap
 	@out=$$(go run $(GOFUMPT) -l .); test -z "$$out" || { echo "gofumpt:"; echo "$$out"; exit 1; }
 	go vet ./...
 	go run $(LINT) run ./...

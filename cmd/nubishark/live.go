@@ -81,6 +81,20 @@ around something that happened are written, for the connection that it happened 
 	f.StringVar(&w.trigger, "trigger", "", "write only around what happens: error, warning, IDs of violations, latency>TIME; separated by commas")
 	f.DurationVar(&w.before, "before", 30*time.Second, "what --trigger writes from before")
 	f.DurationVar(&w.after, "after", 10*time.Second, "what --trigger writes from after")
+	err := cmd.RegisterFlagCompletionFunc("interface", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		list, err := live.List()
+		var names []cobra.Completion
+		for _, i := range list {
+			names = append(names, i.Name)
+		}
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	})
+	if err != nil {
+		panic(err) // the flag is not defined
+	}
 	f.StringVar(&w.metrics, "metrics", "", "serve metrics for Prometheus at ADDRESS:PORT (without an address: this machine only)")
 	return cmd
 }
@@ -290,7 +304,7 @@ func (s *session) prepare() (err error) {
 	if err != nil {
 		return failed(statusUsage, "%w", err)
 	}
-	var sink export.Writer = s.writer
+	sink := s.writer
 	if w.device != "" || len(w.streams) > 0 {
 		sink = &export.Selection{Writer: s.writer, Device: w.device, Streams: w.streams}
 	}
