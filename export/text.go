@@ -154,6 +154,9 @@ func (w *textWriter) Stream(s *dissect.Stream) {
 // Close implements Writer.
 func (w *textWriter) Close(t Totals) error {
 	if w.shows(Summary) {
+		if w.o.Live && w.line != nil {
+			w.out.WriteByte('\n') //nolint:errcheck // the writer keeps its first error for Flush
+		}
 		if err := newReport(w.base, false).write(&t); err != nil {
 			return err
 		}
