@@ -90,11 +90,14 @@ func (r *report) noted() {
 		all += n
 	}
 	for _, n := range y.first {
-		name := deviceName(n.Conn)
-		r.para("  " + dayTime(n.Time) + " " + name + ": " + n.Message + " (" + n.ID + ")")
+		name := Escape([]byte(n.Device))
+		if n.Device == "" {
+			name = deviceName(n.Conn)
+		}
+		r.para(dayTime(n.Time) + " " + name + ": " + n.Message + " (" + n.ID + ")")
 	}
 	if more := all - int64(len(y.first)); more > 0 {
-		r.para("  and " + thousands(more) + " more")
+		r.para("and " + thousands(more) + " more")
 	}
 }
 

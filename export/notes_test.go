@@ -20,7 +20,7 @@ func TestNotes(t *testing.T) {
 			Options{Format: NDJSON},
 			`{"record":"note","id":"device-silent","stream":3,"device":"P_\\x1b[31m","time":"2001-09-09T01:46:40.000000000Z","message":"nothing since 10:00"}` + "\n",
 		},
-		{Options{Format: Table}, "Devices that are late or come back too often\n  09-09 01:46:40.000 "},
+		{Options{Format: Table}, "Devices that are late or come back too often\n09-09 01:46:40.000 P_\\x1b[31m: nothing since 10:00 (device-silent)\n"},
 	} {
 		var out bytes.Buffer
 		w, err := New(&out, c.o)
