@@ -33,6 +33,8 @@ type analysis struct {
 	failOn         string
 	color          string
 	quiet, perLine bool
+	write          string
+	context        int
 }
 
 // add defines the flags.
@@ -99,6 +101,8 @@ are one capture in the order of time.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.read(cmd, args) },
 	}
 	a.add(cmd)
+	cmd.Flags().StringVarP(&a.write, "write", "w", "", "write the packets of the connections that are shown to a pcapng file, with violations as comments")
+	cmd.Flags().IntVar(&a.context, "context", -1, "with -w: only the packets that carried what is shown, and so many of their connection around them")
 	return cmd
 }
 
@@ -192,6 +196,9 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 	if f, twice := sameTwice(files); twice {
 		return failed(statusUsage, "%s is named twice", f)
 	}
+	if err := a.checkCut(files); err != nil {
+		return err
+	}
 	src, err := capture.Open(files...)
 	if err != nil {
 		return failed(statusInput, "%w", err)
@@ -208,6 +215,7 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 	if err != nil {
 		return failed(statusUsage, "%w", err)
 	}
+	w, shown := a.cutting(w)
 	sink := w
 	var selection *export.Selection
 	if a.device != "" || len(a.streams) > 0 {
@@ -234,6 +242,9 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 	}
 	if selection != nil && selection.Empty() {
 		return failed(statusInput, "nothing fits --device and --stream; there are: %s", selection.Others())
+	}
+	if err := a.cutOut(ctx, cmd, files, &opts, shown); err != nil {
+		return err
 	}
 	if limit > protocol.Note && sink.Worst() >= limit {
 		return errFound
