@@ -159,7 +159,7 @@ func talks(t *testing.T, addr string, o simulate.Live) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	d := &simulate.Device{Live: o, ClientID: "c", ClientSecret: "s", Product: "PRD00001", Identifier: "gw-0001"}
-	if err := d.Run(ctx, addr); err != nil {
+	if err := d.Run(ctx, addr); err != nil && len(o.Faults) == 0 { // a server may hang up on one that is wrong
 		t.Fatal(err)
 	}
 }
