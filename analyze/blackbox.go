@@ -1,7 +1,6 @@
 package analyze
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -64,10 +63,9 @@ type event struct {
 // Tap takes in a packet.
 func (x *BlackBox) Tap(p *capture.Packet) {
 	x.Idle(p.Time)
-	own := *p
-	own.Data = bytes.Clone(p.Data)
-	x.ring = append(x.ring, own)
-	x.bytes += len(own.Data)
+	kept := own(p)
+	x.ring = append(x.ring, kept)
+	x.bytes += len(kept.Data)
 	for x.first < len(x.ring) && (x.bytes > maxRing || x.now-x.ring[x.first].Time > x.Before) {
 		x.bytes -= len(x.ring[x.first].Data)
 		x.ring[x.first] = capture.Packet{}
@@ -78,7 +76,7 @@ func (x *BlackBox) Tap(p *capture.Packet) {
 		x.first = 0
 	}
 	if len(x.events) > 0 {
-		x.offer(&own, x.events)
+		x.offer(&kept, x.events)
 	}
 }
 
@@ -188,7 +186,7 @@ func (x *BlackBox) Stream(*dissect.Stream) {}
 // Violation implements dissect.Sink.
 func (x *BlackBox) Violation(v *dissect.Violation) {
 	if x.Wants != nil && x.Wants(v) {
-		x.happened(v.Conn, v.Rule.ID, v.Rule.ID+" ("+v.Rule.Severity.String()+"): "+v.Message, v.Packets)
+		x.happened(v.Conn, v.Rule.ID, joinComment("", v), v.Packets)
 	}
 }
 

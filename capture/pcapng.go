@@ -42,6 +42,8 @@ type pcapng struct {
 	order      binary.ByteOrder
 	interfaces []iface
 	totals     []ifaceTotals
+	// base is the number of interfaces of the sections before.
+	base int
 	// marked tells that the section is one of ours: statistics without counts are marks of the clock.
 	marked bool
 }
@@ -100,6 +102,7 @@ func (f *pcapng) section(b []byte) string {
 	if major := f.order.Uint16(b[4:]); major != 1 {
 		return fmt.Sprintf("pcapng version %d is unknown", major)
 	}
+	f.base += len(f.interfaces)
 	f.interfaces, f.totals, f.marked = f.interfaces[:0], f.totals[:0], false
 	f.options(b[16:], func(code uint16, v []byte) {
 		f.marked = f.marked || code == optionApplication && string(v) == Application
@@ -110,7 +113,7 @@ func (f *pcapng) section(b []byte) string {
 func (f *pcapng) block(kind uint32, b []byte, at int, batch *Batch, r *Reader) (what string) {
 	switch kind {
 	case blockInterface:
-		return f.describe(b)
+		return f.describe(b, r)
 	case blockEnhanced:
 		return f.packet(b, at, 4, batch, r)
 	case blockPacket:
@@ -123,14 +126,19 @@ func (f *pcapng) block(kind uint32, b []byte, at int, batch *Batch, r *Reader) (
 	return ""
 }
 
-func (f *pcapng) describe(b []byte) string {
+func (f *pcapng) describe(b []byte, r *Reader) string {
 	if len(b) < 8 || len(f.interfaces) >= maxInterfaces {
 		return "an interface description is not valid"
 	}
 	i := iface{link: LinkType(f.order.Uint16(b)), snap: f.order.Uint32(b[4:]), total: len(f.totals)}
 	resol, offset := uint8(defaultResol), int64(0)
+	described := Interface{Link: i.link, SnapLen: int(min(i.snap, math.MaxInt32))}
 	whole := f.options(b[8:], func(code uint16, v []byte) {
 		switch {
+		case code == optionName:
+			described.Name = string(v[:min(len(v), maxOption)])
+		case code == optionFilter && len(v) > 1 && v[0] == 0:
+			described.Filter = string(v[1:min(len(v), maxOption)])
 		case code == optionResol && len(v) >= 1:
 			resol = v[0]
 		case code == optionOffset && len(v) >= 8:
@@ -142,6 +150,7 @@ func (f *pcapng) describe(b []byte) string {
 	}
 	i.clock = newClock(resol, offset)
 	f.interfaces = append(f.interfaces, i)
+	r.ifaces = append(r.ifaces, described)
 	f.totals = append(f.totals, ifaceTotals{})
 	return ""
 }
@@ -181,7 +190,7 @@ func (f *pcapng) packet(b []byte, at, width int, batch *Batch, r *Reader) string
 	i := &f.interfaces[id]
 	ticks := uint64(f.order.Uint32(b[4:]))<<32 | uint64(f.order.Uint32(b[8:]))
 	r.add(batch, at+20, int(caplen), int(min(wire, maxWireLen)), i.clock.nanos(ticks), i.link)
-	batch.Refs[len(batch.Refs)-1].Iface = id
+	batch.Refs[len(batch.Refs)-1].Iface = f.base + id
 	return ""
 }
 

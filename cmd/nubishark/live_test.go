@@ -159,7 +159,7 @@ func talks(t *testing.T, addr string, o simulate.Live) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	d := &simulate.Device{Live: o, ClientID: "c", ClientSecret: "s", Product: "PRD00001", Identifier: "gw-0001"}
-	if err := d.Run(ctx, addr); err != nil {
+	if err := d.Run(ctx, addr); err != nil && len(o.Faults) == 0 { // a server may hang up on one that is wrong
 		t.Fatal(err)
 	}
 }
@@ -179,7 +179,7 @@ func readAgain(t *testing.T, args ...string) string {
 // A live run sees all that was sent, and reading the file that it wrote gives the same records, byte for byte.
 func TestLiveEqualsItsFile(t *testing.T) {
 	mayCapture(t)
-	addr, log := served(t, simulate.Live{Seed: 1, Interval: 5 * time.Millisecond})
+	addr, log := served(t, simulate.Live{Seed: 1, Interval: time.Hour}) // no command that a device may be gone for
 	file := filepath.Join(t.TempDir(), "x.pcapng")
 	r := startLive(t, nil, "-i", "lo", "-f", filterFor(addr), "-w", file, "-T", "ndjson")
 	devices := &lines{more: make(chan struct{})}

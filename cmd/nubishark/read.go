@@ -35,6 +35,8 @@ type analysis struct {
 	failOn         string
 	color          string
 	quiet, perLine bool
+	write          string
+	context        int
 }
 
 // add defines the flags.
@@ -102,6 +104,8 @@ are one capture in the order of time.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.read(cmd, args) },
 	}
 	a.add(cmd)
+	cmd.Flags().StringVarP(&a.write, "write", "w", "", "write the packets of the connections that are shown to a pcapng file, with violations as comments")
+	cmd.Flags().IntVar(&a.context, "context", -1, "with -w: only the packets that carried what is shown, and so many of their connection around them")
 	return cmd
 }
 
@@ -195,6 +199,9 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 	if f, twice := sameTwice(files); twice {
 		return failed(statusUsage, "%s is named twice", f)
 	}
+	if err := a.checkCut(files); err != nil {
+		return err
+	}
 	src, err := capture.Open(files...)
 	if err != nil {
 		return failed(statusInput, "%w", err)
@@ -211,6 +218,7 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 	if err != nil {
 		return failed(statusUsage, "%w", err)
 	}
+	w, shown := a.cutting(w)
 	sink, selection, err := a.selected(w)
 	if err != nil {
 		return err
@@ -235,6 +243,9 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 	}
 	if selection != nil && selection.Empty() {
 		return failed(statusInput, "nothing fits --device and --stream; there are: %s", selection.Others())
+	}
+	if err := a.cutOut(ctx, cmd, files, &opts, shown); err != nil {
+		return err
 	}
 	if limit > protocol.Note && sink.Worst() >= limit {
 		return errFound
