@@ -57,6 +57,12 @@ func (r *report) write(t *Totals) error {
 		r.nothing(t)
 		return nil
 	}
+	if t.Filtered {
+		r.para(fmt.Sprintf("Shown is what fits the filter: %s of %s.", thousands(t.FittingPackets), count(t.FramesInAll, "NUBISON packet")))
+		if t.Fitting == 0 {
+			return nil
+		}
+	}
 	r.verdict()
 	if err := r.devices(); err != nil {
 		return err

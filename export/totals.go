@@ -21,6 +21,9 @@ type Totals struct {
 	OtherPorts []PortCount
 	// Restricted tells that only some ports were looked at.
 	Restricted bool
+	// Filtered tells that only what fits a filter is shown: Fitting records, FittingPackets of FramesInAll NUBISON packets.
+	Filtered                             bool
+	Fitting, FittingPackets, FramesInAll int64
 	// Damage says where the input is damaged, "" if it is whole.
 	Damage string
 }

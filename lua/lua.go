@@ -212,3 +212,11 @@ func expert(r *protocol.Rule) (group, severity string) {
 	}
 	return group, map[protocol.Severity]string{protocol.Error: "ERROR", protocol.Warning: "WARN", protocol.Note: "NOTE"}[r.Severity]
 }
+
+// FieldNames are the names of the plugin's fields, without that of the protocol.
+func FieldNames() (names []string) {
+	for _, f := range fields() {
+		names = append(names, f.name)
+	}
+	return names
+}

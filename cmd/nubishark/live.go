@@ -304,11 +304,10 @@ func (s *session) prepare() (err error) {
 	if err != nil {
 		return failed(statusUsage, "%w", err)
 	}
-	sink := s.writer
-	if w.device != "" || len(w.streams) > 0 {
-		sink = &export.Selection{Writer: s.writer, Device: w.device, Streams: w.streams}
+	if s.writer, _, err = w.selected(s.writer); err != nil {
+		return err
 	}
-	sinks := analyze.Tee{sink}
+	sinks := analyze.Tee{s.writer}
 	if w.metrics != "" {
 		s.metrics = metrics.New()
 		sinks = append(sinks, s.metrics)

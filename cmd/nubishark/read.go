@@ -14,6 +14,7 @@ import (
 	"github.com/nubishark/nubishark/capture"
 	"github.com/nubishark/nubishark/dissect"
 	"github.com/nubishark/nubishark/export"
+	"github.com/nubishark/nubishark/filter"
 	"github.com/nubishark/nubishark/protocol"
 )
 
@@ -26,6 +27,7 @@ type analysis struct {
 	timeout        time.Duration
 	device         string
 	streams        []int
+	filter         string
 	count          int64
 	stop           string
 	output         string
@@ -48,6 +50,7 @@ func (a *analysis) add(cmd *cobra.Command) {
 	f.DurationVar(&a.timeout, "timeout", dissect.DefaultTimeout, "until a request counts as unanswered")
 	f.StringVar(&a.device, "device", "", "only the device with this key (product code _ identifier)")
 	f.IntSliceVar(&a.streams, "stream", nil, "only these connections (Wireshark's tcp.stream)")
+	f.StringVarP(&a.filter, "display-filter", "Y", "", "only what fits a display filter, with the fields of the Wireshark plugin, as 'nubison.type == \"D\" && nubison.latency > 0.5'")
 	f.Int64VarP(&a.count, "count", "c", 0, "stop after so many packets")
 	f.StringVarP(&a.stop, "autostop", "a", "", "stop after so much capture time: duration:SECONDS")
 	f.StringVarP(&a.output, "output", "o", "", "write to a file, which appears when it is complete")
@@ -216,11 +219,9 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 		return failed(statusUsage, "%w", err)
 	}
 	w, shown := a.cutting(w)
-	sink := w
-	var selection *export.Selection
-	if a.device != "" || len(a.streams) > 0 {
-		selection = &export.Selection{Writer: w, Device: a.device, Streams: a.streams}
-		sink = selection
+	sink, selection, err := a.selected(w)
+	if err != nil {
+		return err
 	}
 	bar := newProgress(cmd.ErrOrStderr(), !a.quiet && term.progress)
 	opts.Progress = bar.show
@@ -250,6 +251,22 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 		return errFound
 	}
 	return nil
+}
+
+// selected puts in front of a writer what leaves out the rest of the records. The selection is nil where none was asked for.
+func (a *analysis) selected(w export.Writer) (export.Writer, *export.Selection, error) {
+	if a.filter != "" {
+		f, err := filter.Compile(a.filter, export.FilterFields())
+		if err != nil {
+			return nil, nil, failed(statusUsage, "filter: %w", err)
+		}
+		w = export.NewFiltered(w, f)
+	}
+	if a.device == "" && len(a.streams) == 0 {
+		return w, nil, nil
+	}
+	s := &export.Selection{Writer: w, Device: a.device, Streams: a.streams}
+	return s, s, nil
 }
 
 // totals are what the output says beside the records.
