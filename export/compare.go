@@ -296,7 +296,7 @@ func (c *Comparison) lists(r *report) error {
 			return err
 		}
 		if g.rows == 0 {
-			r.para(" none")
+			r.para("none")
 		}
 	}
 	heading(r.out, "How fast answers came", r.markdown)
