@@ -56,6 +56,7 @@ type Assembler struct {
 	h     Handler
 	opts  Options
 	dec   Decoder
+	over  []*flow // connections that are over, the oldest first
 	table table
 	stats Stats
 	now   int64
@@ -117,10 +118,23 @@ func (a *Assembler) Segment(s *Segment, time, packet int64) {
 
 // bury lets go of a connection whose directions have both ended.
 func (a *Assembler) bury(f *flow) {
-	if f.live != nil && f.half[0].ended && f.half[1].ended {
-		f.live = nil
+	if f.live == nil || !f.half[0].ended || !f.half[1].ended {
+		return
+	}
+	f.live = nil
+	a.over = append(a.over, f)
+	if n := len(a.over); n > maxOver {
+		// Half at once, so that each is moved about once.
+		for _, old := range a.over[:n/2] {
+			a.table.remove(old)
+		}
+		a.over = a.over[:copy(a.over, a.over[n/2:])]
+		clear(a.over[len(a.over):n])
 	}
 }
+
+// maxOver bounds the connections that are over and yet remembered, to know what comes late for them.
+const maxOver = 8192
 
 // open starts a connection with its first segment.
 func (a *Assembler) open(s *Segment, time int64) (*flow, Direction) {

@@ -179,6 +179,9 @@ func (t *table) victim() *flow {
 
 // remove forgets a connection.
 func (t *table) remove(f *flow) {
+	if t.ring[f.slot] != f {
+		return // forgotten before
+	}
 	if f.v6 {
 		if t.v6[f.key6] == f {
 			delete(t.v6, f.key6)

@@ -234,21 +234,20 @@ func (s *Source) drain(i *iface) error {
 		i.h = nil
 		i.mu.Unlock()
 	}()
+	var last farewell
 	for {
 		b := s.batch()
 		err := s.fill(i, b)
-		if len(b.Refs) > 0 {
-			select {
-			case s.full <- arrived{b, i.id}:
-			case <-s.stop:
-				if err == nil {
-					s.full <- arrived{b, i.id}
-				}
-			}
+		empty := len(b.Refs) == 0
+		if !empty {
+			s.full <- arrived{b, i.id} // somebody takes it, to the end: Next, or Close
 		}
 		i.count()
 		if err != nil {
 			return err
+		}
+		if last.over(s.stop, empty) {
+			return nil
 		}
 		if now := time.Now(); now.Sub(looked) > retry {
 			looked = now
@@ -263,12 +262,35 @@ func (s *Source) drain(i *iface) error {
 			}
 			down = is
 		}
+	}
+}
+
+// farewell ends an interface that was stopped: what the kernel has taken in by then is still read.
+type farewell struct {
+	stopped bool
+	until   time.Time
+	empty   int
+}
+
+// lastPackets bounds how long packets are still read after a stop: on a busy interface there is no end of them.
+const lastPackets = 200 * time.Millisecond
+
+// over reports whether all is read; empty tells that nothing came the last time.
+func (f *farewell) over(stop <-chan struct{}, empty bool) bool {
+	if !f.stopped {
 		select {
-		case <-s.stop:
-			return nil
+		case <-stop:
+			f.stopped, f.until = true, time.Now().Add(lastPackets)
 		default:
 		}
+		return false
 	}
+	if empty {
+		f.empty++
+	} else {
+		f.empty = 0
+	}
+	return f.empty >= 2 || time.Now().After(f.until)
 }
 
 func (s *Source) batch() *capture.Batch {

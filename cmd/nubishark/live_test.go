@@ -234,7 +234,7 @@ func TestLiveTellsOfASilence(t *testing.T) {
 // For people: lines as they come, violations in colour, a summary on demand and at the end.
 func TestLiveForPeople(t *testing.T) {
 	mayCapture(t)
-	addr, _ := served(t, simulate.Live{Seed: 1, Interval: 5 * time.Millisecond})
+	addr, _ := served(t, simulate.Live{Seed: 1, Interval: time.Hour})
 	r := startLive(t, nil, "-i", "lo", "-f", filterFor(addr), "--color", "always", "--metrics", "127.0.0.1:0")
 	talks(t, addr, simulate.Live{Seed: 3, Requests: 5, Interval: time.Millisecond, Faults: []string{"stray-bytes"}, FaultRate: 1})
 	r.out.waitFor(t, "\x1b[1;31merror\x1b[0m device stray-bytes", 1)
@@ -268,7 +268,7 @@ func TestLiveForPeople(t *testing.T) {
 // The seconds around what happened are written, for its connection alone, with the violation as a comment.
 func TestLiveBlackBox(t *testing.T) {
 	mayCapture(t)
-	addr, _ := served(t, simulate.Live{Seed: 1, Interval: 5 * time.Millisecond})
+	addr, _ := served(t, simulate.Live{Seed: 1, Interval: time.Hour})
 	dir := t.TempDir()
 	r := startLive(t, nil, "-i", "lo", "-f", filterFor(addr), "-q", "-w", filepath.Join(dir, "x.pcapng"), "--trigger", "stray-bytes", "--after", "300ms")
 	talks(t, addr, simulate.Live{Seed: 3, Requests: 3, Interval: time.Millisecond})
@@ -304,7 +304,7 @@ func TestLiveFullDisk(t *testing.T) {
 		t.Skipf("mount: %v: %s", err, out)
 	}
 	t.Cleanup(func() { _ = exec.Command("umount", "-l", dir).Run() })
-	addr, _ := served(t, simulate.Live{Seed: 1, Interval: 5 * time.Millisecond})
+	addr, _ := served(t, simulate.Live{Seed: 1, Interval: time.Hour})
 	r := startLive(t, nil, "-i", "lo", "-f", filterFor(addr), "-w", filepath.Join(dir, "x.pcapng"), "-T", "ndjson")
 	talks(t, addr, simulate.Live{Seed: 3, Requests: 60, Interval: time.Millisecond, PayloadMax: 1000})
 	r.errs.waitFor(t, "no space left on device; the analysis goes on", 1)
@@ -318,7 +318,7 @@ func TestLiveFullDisk(t *testing.T) {
 func TestLiveReaderDies(t *testing.T) {
 	mayCapture(t)
 	for _, withFile := range []bool{false, true} {
-		addr, _ := served(t, simulate.Live{Seed: 1, Interval: 5 * time.Millisecond})
+		addr, _ := served(t, simulate.Live{Seed: 1, Interval: time.Hour})
 		args := []string{"-i", "lo", "-f", filterFor(addr), "-T", "ndjson"}
 		file := filepath.Join(t.TempDir(), "x.pcapng")
 		if withFile {
