@@ -65,7 +65,8 @@ func Run(ctx context.Context, src capture.Source, opts Options, sink dissect.Sin
 
 func newRun(opts Options, sink dissect.Sink) *run {
 	r := &run{opts: opts}
-	r.d = dissect.New(opts.Dissect, sink)
+	r.late = newLate(sink, opts.Dissect.Timeout)
+	r.d = dissect.New(opts.Dissect, r.late)
 	r.a = reassembly.New(r, reassembly.Options{})
 	return r
 }
@@ -83,6 +84,7 @@ type run struct {
 	a    *reassembly.Assembler
 	d    *dissect.Dissector
 	res  Result
+	late *late
 }
 
 // filled is a batch that was read, and how reading went.
@@ -188,6 +190,7 @@ func (r *run) advance(now int64) {
 		r.d.Advance(t + 1)
 	}
 	r.d.Advance(now)
+	r.late.advance(now)
 }
 
 func (r *run) result(stats capture.Stats) Result {
@@ -216,7 +219,7 @@ func (r *run) conn(c *reassembly.Conn) *dissect.Conn {
 		return dc
 	}
 	dc := r.d.Open(dissect.Opening{
-		Stream: c.Stream, Addr: c.Addr, Opener: c.Opener, FromStart: c.FromStart, Heard: &c.Packets, Time: c.First,
+		Stream: c.Stream, Addr: c.Addr, Opener: c.Opener, FromStart: c.FromStart, Heard: &c.Packets, TCP: (*proven)(c), Time: c.First,
 	})
 	early, ended := c.Data.(noBytes)
 	c.Data = dc

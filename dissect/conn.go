@@ -19,6 +19,7 @@ type Conn struct {
 	d      *Dissector
 	half   [2]half
 	heard  *[2]int64 // packets seen of each direction
+	tcp    TCP       // nil where it is not known
 	start  int64
 	last   int64
 	state  ConnState

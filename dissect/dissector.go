@@ -41,7 +41,9 @@ type Opening struct {
 	// Heard counts the packets of each direction, with or without payload; it is read when
 	// a silence has to be explained, so the owner keeps it up to date.
 	Heard *[2]int64
-	Time  int64
+	// TCP is asked why a request has no answer; it may be nil.
+	TCP  TCP
+	Time int64
 }
 
 // Open adds a connection. It returns nil for one that is not to be dissected.
@@ -53,7 +55,7 @@ func (d *Dissector) Open(o Opening) *Conn {
 			return nil
 		}
 	}
-	c := &Conn{Stream: o.Stream, Addr: o.Addr, d: d, heard: o.Heard, start: o.Time, last: o.Time, closer: -1}
+	c := &Conn{Stream: o.Stream, Addr: o.Addr, d: d, heard: o.Heard, tcp: o.TCP, start: o.Time, last: o.Time, closer: -1}
 	for i := range c.half {
 		h := &c.half[i]
 		h.c, h.dir, h.peer = c, i, &c.half[1-i]

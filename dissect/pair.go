@@ -107,6 +107,7 @@ func (h *half) pairResponse(s *settled) (after []func()) {
 		}
 	}
 	if t != nil && s.Time >= c.lateFrom(t) && t.dir == p.dir {
+		t.Reason, t.Evidence = AnsweredLate, s.Packets
 		c.unanswered(p, t, true)
 		t = nil
 	}
@@ -256,6 +257,7 @@ func (c *Conn) unanswered(h *half, t *transaction, timeout bool) {
 		return
 	}
 	t.State = Unanswered
+	c.explain(h, t, timeout)
 	h.requests.finish(t)
 	if !t.excused && t.faults == 0 && !c.explained(h, t) {
 		c.emitViolation(c.noResponse(h, t, timeout))
@@ -317,7 +319,7 @@ func (c *Conn) leavePending(h *half) {
 		if c.claim(h, t) {
 			continue
 		}
-		t.State = Pending
+		t.State, t.Reason = Pending, CaptureEnded
 		h.requests.finish(t)
 		c.emitTransaction(t)
 	}

@@ -134,6 +134,9 @@ type Transaction struct {
 	RequestTime, ResponseTime int64
 	ErrorCode                 uint16
 	HasError                  bool
+	// Reason says why an unanswered or pending one has no answer, Evidence are the capture packets that prove it.
+	Reason   Reason
+	Evidence []int64
 }
 
 // Latency is the time from the request's last byte to the response's (ns). It is
@@ -163,6 +166,9 @@ type Violation struct {
 	Secret [][2]int
 	// Code is the error code that a failure response carries, 0 if none.
 	Code uint16
+	// Reason says why a request has no answer, of no-response and late-response; Evidence are the capture packets that prove it.
+	Reason   Reason
+	Evidence []int64
 	// Message says what is wrong here, Hint what to do.
 	Message, Hint string
 

@@ -85,7 +85,7 @@ func (c *Conn) outViolation(v *Violation) {
 	}
 	v.tx = nil
 	v.Blame = c.blame(v)
-	if v.Rule.Severity != protocol.Note {
+	if v.Severity() != protocol.Note {
 		c.violations++
 	}
 	d.sink.Violation(v)
@@ -100,6 +100,9 @@ func (c *Conn) blame(v *Violation) protocol.Side {
 	case protocol.Capture:
 		return protocol.Unknown
 	case protocol.Responder:
+		if v.Network() {
+			return protocol.Unknown
+		}
 		if v.Rule == protocol.NoResponse {
 			if v.closer {
 				return v.From
@@ -119,7 +122,7 @@ func (c *Conn) number(t *transaction) {
 
 // about makes the record of a violation by a packet.
 func (h *half) about(f *Frame, r *protocol.Rule, message string) *Violation {
-	v := &Violation{Rule: r, Conn: h.c, dir: f.dir, about: f, Packets: f.Packets, Time: f.Time, Offset: f.Offset, Length: int64(f.Length), Message: message, Hint: r.Hint}
+	v := &Violation{Rule: r, Conn: h.c, dir: f.dir, about: f, Reason: reasonOf(r), Packets: f.Packets, Time: f.Time, Offset: f.Offset, Length: int64(f.Length), Message: message, Hint: r.Hint}
 	v.Bytes, v.Secret = excerpt(f)
 	if code, ok := f.ErrorCode(); ok && r.Blame == protocol.ByCode {
 		v.Code = code
@@ -128,6 +131,14 @@ func (h *half) about(f *Frame, r *protocol.Rule, message string) *Violation {
 		}
 	}
 	return v
+}
+
+// reasonOf is the reason that a rule tells by itself.
+func reasonOf(r *protocol.Rule) Reason {
+	if r == protocol.LateResponse {
+		return AnsweredLate
+	}
+	return NoReason
 }
 
 // excerpt returns a packet's first bytes and the places of its secrets in them.
@@ -155,6 +166,11 @@ func (c *Conn) noResponse(h *half, t *transaction, timeout bool) *Violation {
 	v.Message = fmt.Sprintf("the %s with session ID %s was not answered: %s", name, quote(t.SessionID), why)
 	if timeout {
 		v.Message = fmt.Sprintf("the %s with session ID %s was not answered %s", name, quote(t.SessionID), why)
+	}
+	v.Reason, v.Evidence = t.Reason, t.Evidence
+	v.Message += t.proof(c.sideOf(1 - h.dir))
+	if hint := hints[t.Reason]; hint != "" {
+		v.Hint = hint
 	}
 	v.closer = !timeout && c.closer == h.dir
 	return v

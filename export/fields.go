@@ -3,7 +3,6 @@ package export
 import (
 	"encoding/binary"
 	"net/netip"
-	"slices"
 
 	"github.com/nubishark/nubishark/dissect"
 	"github.com/nubishark/nubishark/filter"
@@ -283,17 +282,23 @@ func laterFields() (list []accessor) {
 		}
 		return to
 	})
+	add("nubison.reason", filter.Text, func(s *subject, to []filter.Value) []filter.Value {
+		if s.tx != nil {
+			to = appendText(to, s.tx.Reason.String())
+		}
+		return to
+	})
 	add("nubison.violation", filter.Text, func(s *subject, to []filter.Value) []filter.Value {
-		s.broken(func(r *protocol.Rule) { to = appendText(to, r.ID) })
+		s.broken(func(r *protocol.Rule, _ protocol.Severity) { to = appendText(to, r.ID) })
 		return to
 	})
 	add("nubison.severity", filter.Text, func(s *subject, to []filter.Value) []filter.Value {
-		s.broken(func(r *protocol.Rule) { to = appendText(to, r.Severity.String()) })
+		s.broken(func(_ *protocol.Rule, v protocol.Severity) { to = appendText(to, v.String()) })
 		return to
 	})
 	for _, r := range protocol.Rules {
 		add("nubison.rule."+r.ID, filter.Present, func(s *subject, to []filter.Value) []filter.Value {
-			s.broken(func(o *protocol.Rule) {
+			s.broken(func(o *protocol.Rule, _ protocol.Severity) {
 				if o == r {
 					to = append(to, filter.Value{Num: 1})
 				}
@@ -305,10 +310,13 @@ func laterFields() (list []accessor) {
 }
 
 func (s *subject) latency() (ns int64, ok bool) {
+	if s.tx != nil && s.tx.Reason == dissect.AnsweredLate && s.frame != nil && s.frame.Letter == 'R' {
+		return s.frame.Time - s.tx.RequestTime, true
+	}
 	if s.tx != nil {
 		return s.tx.Latency()
 	}
-	if s.frame == nil || s.asked == 0 || !slices.Contains(s.frame.Violations, protocol.LateResponse) {
+	if s.frame == nil || s.asked == 0 || !s.frame.Late() {
 		return 0, false
 	}
 	return s.frame.Time - s.asked, true
@@ -317,16 +325,16 @@ func (s *subject) latency() (ns int64, ok bool) {
 func (s *subject) isRequest() bool { return s.frame != nil && protocol.IsRequest(s.frame.Letter) }
 
 // broken calls do with each rule that the packet or the bytes broke.
-func (s *subject) broken(do func(*protocol.Rule)) {
+func (s *subject) broken(do func(*protocol.Rule, protocol.Severity)) {
 	if s.frame == nil {
-		do(s.violation.Rule)
+		do(s.violation.Rule, s.violation.Severity())
 		return
 	}
 	for _, r := range s.frame.Violations {
-		do(r)
+		do(r, r.Severity)
 	}
 	for _, v := range s.more {
-		do(v.Rule)
+		do(v.Rule, v.Severity())
 	}
 }
 

@@ -278,11 +278,11 @@ func (r *report) problem(k *group) {
 	}
 	said := fmt.Sprintf("%s %s, %s: %s", first, dayTime(v.Time), where, v.Message)
 	if r.markdown {
-		r.printf("- **%s** `%s` by the %s, %s (%s). %s.<br>→ %s\n", k.rule.Severity, k.rule.ID, blame(v.Blame), times,
+		r.printf("- **%s** `%s` by the %s, %s (%s). %s.<br>→ %s\n", k.rule.Severity, k.rule.ID, v.BlameName(), times,
 			markdownCell.Replace(who), markdownCell.Replace(said), markdownCell.Replace(v.Hint))
 		return
 	}
-	r.printf("%s\n", wrap(fmt.Sprintf(" %s %s, by the %s, %s (%s)", r.paint(k.rule.Severity), k.rule.ID, blame(v.Blame), times, who), r.o.Width))
+	r.printf("%s\n", wrap(fmt.Sprintf(" %s %s, by the %s, %s (%s)", r.paint(k.rule.Severity), k.rule.ID, v.BlameName(), times, who), r.o.Width))
 	const indent = "   "
 	for _, s := range []string{said, "→ " + v.Hint} {
 		for _, line := range strings.Split(wrap(s, r.o.Width-len(indent)), "\n") {
@@ -346,10 +346,47 @@ func (r *report) latencies() error {
 	if err := g.close(); err != nil {
 		return err
 	}
+	r.silences()
 	if n := r.tally.states[dissect.Orphan]; n > 0 {
 		r.para(fmt.Sprintf("%s answered no request that was captured.", count(n, "response")))
 	}
 	return nil
+}
+
+// whys say in words what the reasons mean.
+var whys = map[dissect.Reason]string{
+	dissect.CaptureLost:    "the answer may be among what was never captured",
+	dissect.NeverDelivered: "sent again by TCP, and never acknowledged: it did not reach the peer",
+	dissect.NotAnswered:    "the peer's TCP has it, its application said nothing",
+	dissect.AnsweredLate:   "the answer came after the timeout",
+	dissect.ConnClosed:     "the connection closed first",
+	dissect.CaptureEnded:   "the capture ended first",
+}
+
+// silences tells why requests have no answer.
+func (r *report) silences() {
+	first := true
+	for _, reason := range dissect.Reasons {
+		k := r.tally.reasons[reason]
+		if k.count == 0 {
+			continue
+		}
+		if first {
+			heading(r.out, "Why requests have no answer", r.markdown)
+			first = false
+		}
+		s := fmt.Sprintf("%s, %s: %s", reason, count(k.count, "request"), whys[reason])
+		if len(k.evidence) > 0 {
+			s += fmt.Sprintf(" (the first: stream %d, packets %s)", k.stream, packetList(k.evidence))
+		} else {
+			s += fmt.Sprintf(" (the first: stream %d)", k.stream)
+		}
+		if r.markdown {
+			r.printf("- %s\n", markdownCell.Replace(s))
+			continue
+		}
+		r.printf("%s\n", wrap(" "+s, r.o.Width))
+	}
 }
 
 // thousands writes a number with commas.

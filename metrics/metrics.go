@@ -9,7 +9,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/nubishark/nubishark/dissect"
-	"github.com/nubishark/nubishark/protocol"
 )
 
 // Metrics is a dissect.Sink. Its labels are bounded: letters, states, rule IDs and sides; never a device or an address.
@@ -94,11 +93,7 @@ func (m *Metrics) Transaction(t *dissect.Transaction) {
 
 // Violation implements dissect.Sink.
 func (m *Metrics) Violation(v *dissect.Violation) {
-	blame := v.Blame.String()
-	if v.Blame == protocol.Unknown {
-		blame = "capture"
-	}
-	m.violations.WithLabelValues(v.Rule.ID, v.Rule.Severity.String(), blame).Inc()
+	m.violations.WithLabelValues(v.Rule.ID, v.Severity().String(), v.BlameName()).Inc()
 }
 
 // Stream implements dissect.Sink.

@@ -39,6 +39,9 @@ type Stats struct {
 	// Retransmitted counts bytes that came again; Conflicts those of them that differed from
 	// the first copy while that was still held.
 	Retransmitted, Conflicts int64
+	// Duplicates counts segments with data that were captured twice, as on the pseudo-interface any or on a mirror
+	// port; Large those whose payload is larger than an Ethernet frame: offload joined or did not yet cut them.
+	Duplicates, Large int64
 	// Stray counts segments whose sequence number belongs to no part of their connection, or
 	// that came after its end.
 	Stray int64
@@ -178,7 +181,11 @@ func (a *Assembler) take(f *flow, d Direction, s *Segment, time, packet int64) {
 		a.reset(f, d, s, time, packet)
 		return
 	}
-	if s.Length > 0 {
+	switch {
+	case s.Length > 0 && f.isTwin(d, s, time):
+		a.stats.Duplicates++
+	case s.Length > 0:
+		a.stats.Large += large(s)
 		a.data(f, d, piece{
 			seq: seq, b: s.Payload[:min(len(s.Payload), s.Length)], n: int64(s.Length),
 			push: s.Flags&(FlagPSH|FlagFIN) != 0, time: time, packet: packet,
@@ -188,6 +195,16 @@ func (a *Assembler) take(f *flow, d Direction, s *Segment, time, packet int64) {
 		a.fin(f, d, seq+uint32(s.Length), time, packet)
 	}
 	a.settleFIN(f, d, time, packet)
+}
+
+// maxEthernet is the largest TCP payload of an Ethernet frame, in bytes.
+const maxEthernet = 1460
+
+func large(s *Segment) int64 {
+	if s.Length > maxEthernet {
+		return 1
+	}
+	return 0
 }
 
 // data takes in a segment's payload.
@@ -247,7 +264,7 @@ func (a *Assembler) place(f *flow, d Direction, p piece) {
 		old := min(h.next, p.end()) - p.off
 		a.stats.Retransmitted += old
 		if p.n > 1 {
-			f.Resent[d] = max(f.Resent[d], p.off+old)
+			f.resent(d, p.off, p.off+old, p.packet)
 		}
 		p = p.from(h.next)
 	}
@@ -283,7 +300,7 @@ func (a *Assembler) hold(f *flow, d Direction, p piece) {
 	a.stats.Retransmitted += again
 	a.stats.Conflicts += differ
 	if again > 0 {
-		f.Resent[d] = max(f.Resent[d], p.end())
+		f.resent(d, p.off, p.end(), p.packet)
 	}
 }
 
@@ -374,7 +391,8 @@ func (a *Assembler) acknowledge(f *flow, from Direction, s *Segment, time, packe
 		return
 	}
 	if off := h.offset(s.Ack); off > f.Acked[d] && off-h.next <= window {
-		f.Acked[d], h.acked = off, off
+		f.acked(d, off, packet)
+		h.acked = off
 		if !h.ended && f.Packets[d] > 0 {
 			a.stall(f, d, time)
 			a.settleFIN(f, d, time, packet)
@@ -451,6 +469,9 @@ func (a *Assembler) settleFIN(f *flow, d Direction, time, packet int64) {
 func (a *Assembler) end(f *flow, d Direction, why End, time, packet int64) {
 	h := &f.half[d]
 	h.ended = true
+	if why == EndFIN || why == EndRST {
+		f.Ended[d] = packet
+	}
 	a.held -= h.bytes
 	h.held, h.start, h.bytes, h.stalled = nil, nil, 0, false
 	a.h.End(&f.Conn, d, why, time, packet)

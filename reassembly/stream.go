@@ -24,10 +24,14 @@ type Conn struct {
 	Acked [2]int64
 	// Resent[d] is the end of the furthest bytes of direction d that were sent more than once.
 	Resent [2]int64
+	// Ended[d] is the capture packet with the FIN or RST that ended direction d, 0 if none did.
+	Ended [2]int64
 	// First and Last are the times of the first and the latest packet (ns).
 	First, Last int64
 	// Data is the handler's own.
 	Data any
+
+	trail trail
 }
 
 // Chunk is a run of a direction's byte stream, in order and without overlap.

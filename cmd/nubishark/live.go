@@ -185,7 +185,7 @@ func (w *watching) triggers() (wants func(*dissect.Violation) bool, latency int6
 			return nil, 0, badValue("trigger", word, "error, warning, latency>TIME, or an ID that nubishark violations lists")
 		}
 	}
-	return func(v *dissect.Violation) bool { return v.Rule.Severity >= limit || ids[v.Rule.ID] }, latency, nil
+	return func(v *dissect.Violation) bool { return v.Severity() >= limit || ids[v.Rule.ID] }, latency, nil
 }
 
 // session is a live run.
