@@ -135,7 +135,7 @@ func (c *Comparison) violations() {
 				continue
 			}
 			x := Change{
-				What: "violation", ID: r.ID, Severity: r.Severity.String(), Blame: blame(side), A: a[side], OfA: ofA, B: b[side], OfB: ofB,
+				What: "violation", ID: r.ID, Severity: r.Severity.String(), Blame: sideName(side), A: a[side], OfA: ofA, B: b[side], OfB: ofB,
 				Verdict: counted(a[side], ofA, b[side], ofB),
 			}
 			x.Worse = r.Severity > protocol.Note && (x.Verdict == "new" || x.Verdict == "more")
@@ -212,6 +212,14 @@ func (c *Comparison) latency(letter byte, a, b *letterTally) {
 		}
 	}
 	c.Changes = append(c.Changes, x)
+}
+
+// sideName names who is at fault.
+func sideName(s protocol.Side) string {
+	if s == protocol.Unknown {
+		return "capture"
+	}
+	return s.String()
 }
 
 // share writes a count with its share.
