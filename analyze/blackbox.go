@@ -20,8 +20,9 @@ type BlackBox struct {
 	// Path names the files: x_00001_20261123080000_short-packet.pcapng for x.pcapng.
 	Path       string
 	Interfaces []capture.Interface
-	// Before and After are in ns of packet time.
-	Before, After int64
+	// Before and After are in ns of packet time. Late is how long after a packet something may be found out about it: so much
+	// longer packets are kept.
+	Before, After, Late int64
 	// Files is how many files are kept: the oldest goes first; 0 keeps all.
 	Files int
 	// Wants tells which violations are written, Latency from which latency on (ns) a transaction is; 0 for none.
@@ -66,7 +67,7 @@ func (x *BlackBox) Tap(p *capture.Packet) {
 	kept := own(p)
 	x.ring = append(x.ring, kept)
 	x.bytes += len(kept.Data)
-	for x.first < len(x.ring) && (x.bytes > maxRing || x.now-x.ring[x.first].Time > x.Before) {
+	for x.first < len(x.ring) && (x.bytes > maxRing || x.now-x.ring[x.first].Time > x.Before+x.Late) {
 		x.bytes -= len(x.ring[x.first].Data)
 		x.ring[x.first] = capture.Packet{}
 		x.first++
@@ -110,8 +111,8 @@ func (x *BlackBox) offer(p *capture.Packet, events []*event) {
 	}
 }
 
-// happened begins a file for a connection, or lets one that was begun go on.
-func (x *BlackBox) happened(c *dissect.Conn, id, comment string, packets []int64) {
+// happened begins a file for a connection, from before a moment on, or lets one that was begun go on.
+func (x *BlackBox) happened(c *dissect.Conn, at int64, id, comment string, packets []int64) {
 	var e *event
 	for _, old := range x.events {
 		if old.a == c.Addr[0] && old.b == c.Addr[1] {
@@ -126,7 +127,9 @@ func (x *BlackBox) happened(c *dissect.Conn, id, comment string, packets []int64
 		x.events = append(x.events, e)
 		x.dec = reassembly.Decoder{} // the ring is looked at from its start
 		for i := x.first; i < len(x.ring); i++ {
-			x.offer(&x.ring[i], []*event{e})
+			if x.ring[i].Time >= at-x.Before {
+				x.offer(&x.ring[i], []*event{e})
+			}
 		}
 	}
 	e.until = x.now + x.After
@@ -186,14 +189,14 @@ func (x *BlackBox) Stream(*dissect.Stream) {}
 // Violation implements dissect.Sink.
 func (x *BlackBox) Violation(v *dissect.Violation) {
 	if x.Wants != nil && x.Wants(v) {
-		x.happened(v.Conn, v.Rule.ID, joinComment("", v), v.Packets)
+		x.happened(v.Conn, v.Time, v.Rule.ID, joinComment("", v), v.Packets)
 	}
 }
 
 // Transaction implements dissect.Sink.
 func (x *BlackBox) Transaction(t *dissect.Transaction) {
 	if ns, ok := t.Latency(); ok && x.Latency > 0 && ns > x.Latency {
-		x.happened(t.Conn, "latency", "", nil)
+		x.happened(t.Conn, t.RequestTime, "latency", "", nil)
 	}
 }
 

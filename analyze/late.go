@@ -1,6 +1,7 @@
 package analyze
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -61,9 +62,17 @@ func (s *late) Transaction(t *dissect.Transaction) {
 	}
 }
 
+// due is the earliest moment behind which advance has something to do (ns).
+func (s *late) due() int64 {
+	if s.first == len(s.queue) {
+		return math.MaxInt64
+	}
+	return s.queue[s.first].RequestTime + s.wait
+}
+
 // advance lets go of what waited long enough by a moment of capture time (ns).
 func (s *late) advance(now int64) {
-	for s.first < len(s.queue) && now > s.queue[s.first].RequestTime+s.wait {
+	for now > s.due() {
 		s.release(s.first)
 	}
 }

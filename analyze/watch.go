@@ -144,7 +144,7 @@ func (v *watch) idle(now time.Time) {
 	if v.w.Idle != nil {
 		v.w.Idle(at)
 	}
-	if min(v.a.Due(), v.d.Due()) >= at {
+	if min(v.a.Due(), v.d.Due(), v.late.due()) >= at {
 		return
 	}
 	v.record(func(r Recorder) error { return r.Mark(at) })

@@ -234,3 +234,27 @@ func TestBlackBox(t *testing.T) {
 		t.Errorf("what happened is not in the file:\n%s", got)
 	}
 }
+
+// What is found out long after, as that an answer is missing, is in the file with what came before it.
+func TestBlackBoxLate(t *testing.T) {
+	dir := t.TempDir()
+	var names []string
+	box := &analyze.BlackBox{
+		Path: filepath.Join(dir, "x.pcapng"), Before: 1e9, After: 1e9, Late: 31e9,
+		Wants: func(v *dissect.Violation) bool { return v.Rule == protocol.NoResponse },
+		Wrote: func(name string, _ error) { names = append(names, name) },
+	}
+	o := simulate.Options{Seed: 2, Connections: 1, Requests: 60, Interval: 2e9, Spacing: 1e9, Faults: []string{"no-response"}, FaultRate: 0.2}
+	f := played(t, o)
+	if _, err := analyze.Watch(context.Background(), f, analyze.Watching{Now: f.Now, Tap: box.Tap, Idle: box.Idle}, box); err != nil {
+		t.Fatal(err)
+	}
+	box.Close()
+	if len(names) == 0 {
+		t.Fatal("no file")
+	}
+	raw, err := os.ReadFile(names[0])
+	if err != nil || !bytes.Contains(raw, []byte("no-response (warning): ")) {
+		t.Errorf("the request is not there with its comment, %v", err)
+	}
+}

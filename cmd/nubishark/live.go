@@ -336,7 +336,8 @@ func (s *session) blackBox(rot capture.Rotation) error {
 		return err
 	}
 	s.box = &analyze.BlackBox{
-		Path: s.w.write, Interfaces: s.src.Interfaces(), Before: int64(s.w.before), After: int64(s.w.after), Files: rot.Files, Wants: wants, Latency: latency,
+		Path: s.w.write, Interfaces: s.src.Interfaces(), Before: int64(s.w.before), After: int64(s.w.after), Late: int64(s.w.timeout) + int64(time.Second),
+		Files: rot.Files, Wants: wants, Latency: latency,
 		Wrote: func(name string, err error) {
 			if err != nil {
 				s.tell("cannot write %s: %v", name, pathCause(err))

@@ -349,6 +349,27 @@ func TestLiveReaderDies(t *testing.T) {
 	}
 }
 
+// A pipe that nobody reads does not hold up the end for ever.
+func TestLiveReaderIsStuck(t *testing.T) {
+	mayCapture(t)
+	addr, _ := served(t, simulate.Live{Seed: 1, Interval: time.Hour})
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	file := filepath.Join(t.TempDir(), "x.pcapng")
+	r := startLive(t, func(c *exec.Cmd) { c.Stdout = out }, "-i", "lo", "-f", filterFor(addr), "-T", "ndjson", "-w", file)
+	out.Close()
+	talks(t, addr, simulate.Live{Seed: 3, Requests: 200, Interval: time.Microsecond})
+	if status := r.stop(os.Interrupt); status != 1 || !strings.Contains(r.errs.String(), "was not read to its end") {
+		t.Errorf("status %d: %s", status, r.errs)
+	}
+	if got := readAgain(t, "-T", "ndjson", file); strings.Count(got, `"type":"D"`) == 0 || !strings.Contains(got, `"state":"closed"`) {
+		t.Error("the file is not whole")
+	}
+}
+
 // An interface that goes away is reported, and taken up again when it is back.
 func TestLiveInterfaceGoesAway(t *testing.T) {
 	mayCapture(t)
