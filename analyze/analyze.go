@@ -35,6 +35,8 @@ type Result struct {
 	// Cut counts packets cut by the snap length, OneSided the NUBISON connections of which only one
 	// side was captured, Midstream those whose start was not.
 	Cut, OneSided, Midstream int64
+	// Backwards counts the packets whose time is more than backStep before that of the packet before.
+	Backwards int64
 	// TCP is what the reassembly met.
 	TCP reassembly.Stats
 	// OtherPorts are the lower ports of the connections without NUBISON, in the order of the first
@@ -85,6 +87,7 @@ type run struct {
 	d    *dissect.Dissector
 	res  Result
 	late *late
+	time int64 // of the latest packet
 }
 
 // filled is a batch that was read, and how reading went.
@@ -173,6 +176,10 @@ func (r *run) packet(p *capture.Packet) bool {
 		r.res.First, r.res.Last = p.Time, p.Time
 	}
 	r.res.Packets++
+	if p.Time < r.time-backStep {
+		r.res.Backwards++
+	}
+	r.time = p.Time
 	r.res.First, r.res.Last = min(r.res.First, p.Time), max(r.res.Last, p.Time)
 	if len(p.Data) < p.WireLen {
 		r.res.Cut++
@@ -181,6 +188,10 @@ func (r *run) packet(p *capture.Packet) bool {
 	r.a.Packet(p)
 	return r.opts.MaxPackets == 0 || r.res.Packets < r.opts.MaxPackets
 }
+
+// backStep is how much earlier than the one before a packet may be without a word (ns): several interfaces are not read in
+// perfect order.
+const backStep = int64(10e6)
 
 // advance runs the timers of both stages up to a moment, in the order of time: a hole becomes a gap
 // before a later silence is judged.

@@ -31,6 +31,8 @@ type Frame struct {
 	Fields []FieldValue
 	// Missing is the number of bytes of the packet that are not there.
 	Missing int
+	// Holes are the parts of Raw that were never captured, as offsets.
+	Holes [][2]int
 	// Transaction is the number of the transaction that it is part of, 0 if none.
 	Transaction int64
 	// Violations are the rules that this packet broke, as known when it was settled.

@@ -76,7 +76,9 @@ func (h *half) frame(l *protocol.Layout, end int64) *settled {
 	copy(raw, h.buf[:n])
 	f := &Frame{Conn: h.c, dir: h.dir, Offset: h.pos, Length: n, Letter: raw[0], Layout: l, Raw: raw}
 	f.Packets, f.Time = h.packets(f.one[:0], h.pos, end)
-	f.Missing = h.missing(h.pos, end)
+	if f.Missing = h.missing(h.pos, end); f.Missing > 0 {
+		f.Holes = h.holes(h.pos, end)
+	}
 	f.SessionID = raw[1:min(n, protocol.HeaderSize)]
 	if g, ok := h.gapIn(h.pos+1, h.pos+int64(1+len(f.SessionID))); ok {
 		f.SessionID = f.SessionID[:max(0, g.start-h.pos-1)]

@@ -115,15 +115,30 @@ func (k *letterTally) sent() (n int64) {
 	return n
 }
 
-// byRule sums a side's violations of a rule by whose fault they are.
-func (s *Side) byRule(r *protocol.Rule) map[protocol.Side]int64 {
-	sum := make(map[protocol.Side]int64)
+// byBlame counts violations of a rule by whose fault they are, and keeps one of each.
+type byBlame struct {
+	count map[protocol.Side]int64
+	one   map[protocol.Side]*dissect.Violation
+}
+
+// byRule sums a side's violations of a rule.
+func (s *Side) byRule(r *protocol.Rule) byBlame {
+	sum := byBlame{make(map[protocol.Side]int64), make(map[protocol.Side]*dissect.Violation)}
 	for k, g := range s.groups {
 		if k.rule == r {
-			sum[k.blame] += g.count
+			sum.count[k.blame] += g.count
+			sum.one[k.blame] = g.first
 		}
 	}
 	return sum
+}
+
+// first returns one violation of either capture.
+func (x byBlame) first(y byBlame, side protocol.Side) *dissect.Violation {
+	if v := x.one[side]; v != nil {
+		return v
+	}
+	return y.one[side]
 }
 
 func (c *Comparison) violations() {
@@ -131,14 +146,15 @@ func (c *Comparison) violations() {
 	for _, r := range protocol.Rules {
 		a, b := c.A.byRule(r), c.B.byRule(r)
 		for _, side := range []protocol.Side{protocol.Device, protocol.Server, protocol.Unknown} {
-			if a[side]+b[side] == 0 {
+			if a.count[side]+b.count[side] == 0 {
 				continue
 			}
+			named := a.first(b, side)
 			x := Change{
-				What: "violation", ID: r.ID, Severity: r.Severity.String(), Blame: sideName(side), A: a[side], OfA: ofA, B: b[side], OfB: ofB,
-				Verdict: counted(a[side], ofA, b[side], ofB),
+				What: "violation", ID: r.ID, Severity: named.Severity().String(), Blame: named.BlameName(), A: a.count[side], OfA: ofA, B: b.count[side], OfB: ofB,
+				Verdict: counted(a.count[side], ofA, b.count[side], ofB),
 			}
-			x.Worse = r.Severity > protocol.Note && (x.Verdict == "new" || x.Verdict == "more")
+			x.Worse = named.Severity() > protocol.Note && (x.Verdict == "new" || x.Verdict == "more")
 			c.Changes = append(c.Changes, x)
 		}
 	}
@@ -212,14 +228,6 @@ func (c *Comparison) latency(letter byte, a, b *letterTally) {
 		}
 	}
 	c.Changes = append(c.Changes, x)
-}
-
-// sideName names who is at fault.
-func sideName(s protocol.Side) string {
-	if s == protocol.Unknown {
-		return "capture"
-	}
-	return s.String()
 }
 
 // share writes a count with its share.

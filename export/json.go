@@ -370,6 +370,9 @@ func (w *jsonWriter) summary(t *Totals) {
 		w.num("cut_packets", t.Cut)
 		w.num("one_sided_streams", t.OneSided)
 		w.num("midstream_streams", t.Midstream)
+		w.num("duplicated_packets", t.Duplicates)
+		w.num("large_segments", t.Large)
+		w.num("times_backwards", t.Backwards)
 		if t.Forgotten+t.GivenUp > 0 {
 			w.num("forgotten_streams", t.Forgotten)
 			w.num("forced_gaps", t.GivenUp)

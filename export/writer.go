@@ -50,6 +50,8 @@ type Options struct {
 	View   View
 	// ShowSecrets writes client secrets, tokens and keys in clear.
 	ShowSecrets bool
+	// Detail writes each packet's fields in full, Hex its bytes; both with the format text only.
+	Detail, Hex bool
 	// Flush writes every line out at once.
 	Flush bool
 	// Width is the number of terminal columns that tables may use; 0 means DefaultWidth.
@@ -92,6 +94,9 @@ func New(w io.Writer, o Options) (Writer, error) {
 	case CSV:
 		return newCSV(b), nil
 	case Text:
+		if o.Detail || o.Hex {
+			return &detailWriter{base: b, lines: &textWriter{base: b}}, nil
+		}
 		return &textWriter{base: b}, nil
 	}
 	return newTables(b), nil
@@ -103,6 +108,9 @@ func newOutput(w io.Writer) *bufio.Writer { return bufio.NewWriterSize(w, buffer
 
 // check fills in the default view and refuses what does not fit.
 func (o *Options) check() error {
+	if (o.Detail || o.Hex) && o.Format != Text {
+		return fmt.Errorf("fields and bytes of packets are written as text, not as %s", o.Format)
+	}
 	if o.View != Default && !slices.Contains(Views, o.View) {
 		return fmt.Errorf("view %q is not known; there are: %v", o.View, Views)
 	}

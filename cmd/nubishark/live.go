@@ -300,6 +300,7 @@ func (s *session) prepare() (err error) {
 	s.spool = export.NewSpool(s.out)
 	s.writer, err = export.New(s.spool, export.Options{
 		Format: export.Format(w.format), View: view, ShowSecrets: w.showSecrets, Flush: true, Width: s.term.width, Color: s.term.color, Live: true,
+		Detail: w.detail, Hex: w.hex,
 	})
 	if err != nil {
 		return failed(statusUsage, "%w", err)

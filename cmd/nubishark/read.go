@@ -34,6 +34,7 @@ type analysis struct {
 	showSecrets    bool
 	failOn         string
 	color          string
+	detail, hex    bool
 	quiet, perLine bool
 	write          string
 	context        int
@@ -57,6 +58,8 @@ func (a *analysis) add(cmd *cobra.Command) {
 	f.BoolVar(&a.showSecrets, "show-secrets", false, "show client secrets, access tokens and encryption keys")
 	f.StringVar(&a.failOn, "fail-on", "", "exit with status 3 if there is a violation: error|warning")
 	f.StringVar(&a.color, "color", "auto", "colours: auto|always|never")
+	f.BoolVarP(&a.detail, "detail", "V", false, "the fields of each packet in full, as text")
+	f.BoolVarP(&a.hex, "hex", "x", false, "the bytes of each packet, in the colours of their fields")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
 	f.BoolVarP(&a.perLine, "line-buffered", "l", false, "write each line at once")
 	complete(cmd, "format", export.Formats)
@@ -184,6 +187,7 @@ func (a *analysis) severity() (protocol.Severity, error) {
 }
 
 func (a *analysis) read(cmd *cobra.Command, files []string) error {
+	a.asText(cmd)
 	opts, err := a.options()
 	if err != nil {
 		return err
@@ -213,7 +217,7 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 	defer out.abort()
 	w, err := export.New(out, export.Options{
 		Format: export.Format(a.format), View: export.View(a.view), ShowSecrets: a.showSecrets, Flush: a.perLine,
-		Width: term.width, Color: term.color,
+		Width: term.width, Color: term.color, Detail: a.detail, Hex: a.hex,
 	})
 	if err != nil {
 		return failed(statusUsage, "%w", err)
@@ -269,13 +273,20 @@ func (a *analysis) selected(w export.Writer) (export.Writer, *export.Selection, 
 	return s, s, nil
 }
 
+// asText makes text the format of -V and -x, if none is named.
+func (a *analysis) asText(cmd *cobra.Command) {
+	if (a.detail || a.hex) && !cmd.Flags().Changed("format") {
+		a.format = string(export.Text)
+	}
+}
+
 // totals are what the output says beside the records.
 func totals(files []string, restricted bool, r *analyze.Result, damage error) export.Totals {
 	t := export.Totals{
 		Restricted: restricted,
 		Name:       strings.Join(files, ", "), Packets: r.Packets, TCPStreams: r.TCPStreams, NubisonStreams: r.NubisonStreams,
 		First: r.First, Last: r.Last, Received: r.Capture.Received, Dropped: r.Capture.Dropped, Counted: r.Capture.Known,
-		Cut: r.Cut, OneSided: r.OneSided, Midstream: r.Midstream, Forgotten: r.TCP.Evicted, GivenUp: r.TCP.Forced,
+		Cut: r.Cut, OneSided: r.OneSided, Midstream: r.Midstream, Duplicates: r.TCP.Duplicates, Large: r.TCP.Large, Backwards: r.Backwards, Forgotten: r.TCP.Evicted, GivenUp: r.TCP.Forced,
 	}
 	for _, p := range r.OtherPorts {
 		t.OtherPorts = append(t.OtherPorts, export.PortCount(p))
