@@ -99,3 +99,7 @@ func (c *Conn) isTwin(d Direction, s *Segment, time int64) bool {
 	t.next = (t.next + 1) % uint8(len(t.list))
 	return false
 }
+
+// ID tells a packet that was captured twice from one that TCP sent again: IPv4's identification in the upper half, TCP's checksum
+// in the lower.
+func (s *Segment) ID() uint32 { return s.id }
