@@ -37,7 +37,7 @@ func (u *unnumbered) Transaction(t *dissect.Transaction) {
 }
 
 func (u *unnumbered) Violation(v *dissect.Violation) {
-	u.add(v.Conn, "violation %s %s %d+%d %d %s", v.Rule.ID, v.Blame, v.Offset, v.Length, v.Time, v.Message)
+	u.add(v.Conn, "violation %s %s %d+%d %d %s", v.Rule.ID, v.BlameName(), v.Offset, v.Length, v.Time, v.Reason)
 }
 
 func (u *unnumbered) Stream(s *dissect.Stream) {

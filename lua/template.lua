@@ -485,6 +485,14 @@ end
 -- 5. Analysis ----------------------------------------------------------------------------------------------
 -- First pass only: pairs responses with requests, and notes the rules that a packet breaks.
 
+local WHY = { -- what is wrong with a packet's length
+  ["length-byte-order"] = "the length fits only in the other byte order",
+  ["length-width"] = "only a length of another width fits",
+  ["length-missing"] = "no length stands before the payload",
+  ["length-mismatch"] = "the length ends nowhere that confirms it: this is up to the end of the write",
+  ["truncated-packet"] = "another packet starts before this one is complete",
+}
+
 local function note(r, rule, text)
   r.notes = r.notes or {}
   table.insert(r.notes, { rule = rule, text = text })
@@ -635,7 +643,7 @@ end
 function learn(r, s, me)
   r.frame, r.time = segment_of(me, r.at + r.size - 1)
   local letter = r.layout and not r.tail_of and r.layout.letter
-  if r.rule then note(r, r.rule, not letter and r.size .. " bytes that are no packet" or "see the length field") end
+  if r.rule then note(r, r.rule, WHY[r.rule] or r.size .. " bytes that are no packet") end
   if letter then
     learn_side(me, letter)
     me.packets = me.packets + 1
