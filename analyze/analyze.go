@@ -19,6 +19,8 @@ type Options struct {
 	MaxPackets int64
 	// MaxDuration stops it when so much capture time (ns) has passed; 0 means all.
 	MaxDuration int64
+	// Resent is told of segments with bytes that had been captured before, of NUBISON connections; it may be nil.
+	Resent func(Resent)
 	// Progress is called now and then with the bytes read of the input and its size, 0 if unknown.
 	Progress func(read, size int64)
 }
@@ -69,7 +71,11 @@ func newRun(opts Options, sink dissect.Sink) *run {
 	r := &run{opts: opts}
 	r.late = newLate(sink, opts.Dissect.Timeout)
 	r.d = dissect.New(opts.Dissect, r.late)
-	r.a = reassembly.New(r, reassembly.Options{})
+	o := reassembly.Options{}
+	if opts.Resent != nil {
+		o.Resent = r.resent
+	}
+	r.a = reassembly.New(r, o)
 	return r
 }
 

@@ -140,3 +140,9 @@ func (v *Violation) BlameName() string {
 
 // Late reports whether the packet is a response that came after its request had counted as unanswered.
 func (f *Frame) Late() bool { return slices.Contains(f.Violations, protocol.LateResponse) }
+
+// Side is one of the two parties.
+type Side = protocol.Side
+
+// Sender returns the side that sends in a direction, as far as it is known.
+func (c *Conn) Sender(dir int) Side { return c.sideOf(dir) }

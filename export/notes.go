@@ -73,7 +73,7 @@ func (w *jsonWriter) Note(n *dissect.Note) {
 
 // Note implements dissect.NoteSink.
 func (s *Selection) Note(n *dissect.Note) {
-	if next, ok := s.Writer.(dissect.NoteSink); ok && s.wants(n.Conn) {
+	if next, ok := s.Writer.(dissect.NoteSink); ok && s.Wants(n.Conn) {
 		next.Note(n)
 	}
 }

@@ -17,6 +17,8 @@ type Options struct {
 	// MaxConns bounds the connections that are remembered, closed ones included; the least
 	// recently used go first. 0 means 65,536.
 	MaxConns int
+	// Resent is told of a segment with bytes that had been captured before; it may be nil.
+	Resent func(c *Conn, d Direction, bytes, time, packet int64)
 }
 
 func (o Options) withDefaults() Options {
@@ -264,7 +266,7 @@ func (a *Assembler) place(f *flow, d Direction, p piece) {
 		old := min(h.next, p.end()) - p.off
 		a.stats.Retransmitted += old
 		if p.n > 1 {
-			f.resent(d, p.off, p.off+old, p.packet)
+			a.resent(f, d, p.off, p.off+old, &p)
 		}
 		p = p.from(h.next)
 	}
@@ -291,6 +293,14 @@ func (a *Assembler) place(f *flow, d Direction, p piece) {
 	}
 }
 
+// resent notes bytes that were sent again.
+func (a *Assembler) resent(f *flow, d Direction, from, to int64, p *piece) {
+	f.resent(d, from, to, p.packet)
+	if a.opts.Resent != nil {
+		a.opts.Resent(&f.Conn, d, to-from, p.time, p.packet)
+	}
+}
+
 // hold keeps what of a piece was not captured before.
 func (a *Assembler) hold(f *flow, d Direction, p piece) {
 	h := &f.half[d]
@@ -300,7 +310,7 @@ func (a *Assembler) hold(f *flow, d Direction, p piece) {
 	a.stats.Retransmitted += again
 	a.stats.Conflicts += differ
 	if again > 0 {
-		f.resent(d, p.off, p.end(), p.packet)
+		a.resent(f, d, p.off, p.end(), &p)
 	}
 }
 
