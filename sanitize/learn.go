@@ -100,9 +100,26 @@ func (l *learned) Stream(s *dissect.Stream) { l.nubison[s.Conn.Stream] = true }
 
 // streams collects the bytes of all streams, and where they stand in sequence numbers.
 type streams struct {
-	l   *learned
-	now *reassembly.Segment // the one that is being taken in, nil if it is none
-	at  int64               // its capture packet
+	l    *learned
+	sent []sent // by capture packet, from 1
+}
+
+// sent is what a packet's segment carried: from which sequence number on, and how many bytes.
+type sent struct {
+	seq  uint32
+	size int32
+}
+
+// note keeps what the next packet carried, nil for a packet without a segment.
+func (s *streams) note(seg *reassembly.Segment) {
+	var x sent
+	if seg != nil {
+		x = sent{seg.Seq, int32(len(seg.Payload))}
+		if seg.Flags&reassembly.FlagSYN != 0 {
+			x.seq++
+		}
+	}
+	s.sent = append(s.sent, x)
 }
 
 // Open implements reassembly.Handler.
@@ -121,13 +138,9 @@ func (s *streams) Chunk(c *reassembly.Conn, d reassembly.Direction, ch reassembl
 		return
 	}
 	s.l.raw[w] = append(s.l.raw[w], stretch{ch.Offset, bytes.Clone(ch.Bytes)})
-	if s.now != nil && ch.Packet == s.at && len(ch.Bytes) == len(s.now.Payload) {
+	if n := ch.Packet; n > 0 && n <= int64(len(s.sent)) && int32(len(ch.Bytes)) == s.sent[n-1].size {
 		if _, known := s.l.base[w]; !known {
-			seq := s.now.Seq
-			if s.now.Flags&reassembly.FlagSYN != 0 {
-				seq++
-			}
-			s.l.base[w] = seq - uint32(ch.Offset)
+			s.l.base[w] = s.sent[n-1].seq - uint32(ch.Offset)
 		}
 	}
 }

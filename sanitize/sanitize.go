@@ -28,7 +28,38 @@ const attempts = 3
 
 // File writes a capture, which open yields as often as it is asked to, without what is not to be passed on. It fails where a secret of
 // the input stands in what it wrote, and, unless unchecked, where that leads to other conclusions.
-func File(ctx context.Context, open func() (capture.Source, error), o Options, unchecked bool) ([]byte, error) {
+//
+// Of a damaged capture, what stands before the damage is written; damage tells of it.
+func File(ctx context.Context, from func() (capture.Source, error), o Options, unchecked bool) (out []byte, damage, err error) {
+	open := func() (capture.Source, error) {
+		src, err := from()
+		if err != nil {
+			return nil, err
+		}
+		return &readable{src, &damage}, nil
+	}
+	out, err = file(ctx, open, o, unchecked)
+	return out, damage, err
+}
+
+// readable is a source that ends where it is damaged.
+type readable struct {
+	capture.Source
+	damage *error
+}
+
+// Next implements capture.Source.
+func (r *readable) Next(b *capture.Batch) error {
+	err := r.Source.Next(b)
+	var damaged *capture.DamageError
+	if errors.As(err, &damaged) {
+		*r.damage = err
+		return io.EOF
+	}
+	return err
+}
+
+func file(ctx context.Context, open func() (capture.Source, error), o Options, unchecked bool) ([]byte, error) {
 	key, err := digest(open)
 	if err != nil {
 		return nil, err
@@ -115,9 +146,10 @@ func write(ctx context.Context, open func() (capture.Source, error), o Options, 
 			return nil
 		}
 		var seg reassembly.Segment
-		s.now, s.at = nil, p.Number
 		if dec.Decode(p, &seg) {
-			s.now = &seg
+			s.note(&seg)
+		} else {
+			s.note(nil)
 		}
 		a.Packet(p)
 		return nil
@@ -125,7 +157,6 @@ func write(ctx context.Context, open func() (capture.Source, error), o Options, 
 	if err != nil {
 		return nil, nil, err
 	}
-	s.now = nil
 	a.Close()
 	l.finish()
 	out, err := rewrite(open, l)

@@ -62,12 +62,12 @@ func TestVerifies(t *testing.T) {
 		paths = append(paths, more...)
 	}
 	for i, path := range paths {
-		out, err := File(context.Background(), opener(path), Options{}, false)
+		out, _, err := File(context.Background(), opener(path), Options{}, false)
 		if err != nil {
 			t.Errorf("%d %s: %v", i, filepath.Base(path), err)
 			continue
 		}
-		again, err := File(context.Background(), opener(path), Options{}, true)
+		again, _, err := File(context.Background(), opener(path), Options{}, true)
 		if err != nil || i < 5 && !bytes.Equal(out, again) {
 			t.Errorf("%s: not the same again, %v", path, err)
 		}
@@ -77,7 +77,7 @@ func TestVerifies(t *testing.T) {
 // Nothing that names anyone is left.
 func TestNoNamesLeft(t *testing.T) {
 	const path = "../testdata/session.pcapng"
-	out, err := File(context.Background(), opener(path), Options{}, false)
+	out, _, err := File(context.Background(), opener(path), Options{}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestNoNamesLeft(t *testing.T) {
 	if !bytes.Contains(out, []byte("PRD00001")) {
 		t.Error("the product code is not there")
 	}
-	kept, err := File(context.Background(), opener(path), Options{KeepPayload: true}, false)
+	kept, _, err := File(context.Background(), opener(path), Options{KeepPayload: true}, false)
 	if err != nil || !bytes.Contains(kept, []byte("온도")) {
 		t.Errorf("payloads are not kept, %v", err)
 	}
@@ -105,7 +105,7 @@ func TestWireshark(t *testing.T) {
 		{Seed: 1, Connections: 5, Requests: 10, PayloadMax: 2000, Interval: 1e9, Spacing: 100e6},
 		{Seed: 2, Connections: 5, Requests: 10, PayloadMax: 200, Interval: 1e9, Spacing: 100e6, V6: true},
 	} {
-		out, err := File(context.Background(), opener(generated(t, o)), Options{}, false)
+		out, _, err := File(context.Background(), opener(generated(t, o)), Options{}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,6 +125,21 @@ func TestWireshark(t *testing.T) {
 	}
 }
 
+// Of a damaged capture, what can be read is written, and the damage is told.
+func TestDamaged(t *testing.T) {
+	whole, err := os.ReadFile("../testdata/session.pcapng")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func() (capture.Source, error) {
+		return capture.NewReader(bytes.NewReader(whole[:len(whole)*2/3]), "cut")
+	}
+	out, damage, err := File(context.Background(), open, Options{}, false)
+	if err != nil || damage == nil || len(out) < len(whole)/2 {
+		t.Errorf("%d bytes, %v, %v", len(out), damage, err)
+	}
+}
+
 // A value is found however it is hidden.
 func TestSearchFinds(t *testing.T) {
 	if search([]byte("xxsecretxx"), map[string]bool{"secret": true}) == nil || search([]byte("xxsecrexx"), map[string]bool{"secret": true}) != nil {
@@ -141,7 +156,7 @@ func FuzzFile(f *testing.F) {
 	f.Add(whole[:len(whole)/2])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		open := func() (capture.Source, error) { return capture.NewReader(bytes.NewReader(b), "fuzz") }
-		out, err := File(context.Background(), open, Options{}, false)
+		out, _, err := File(context.Background(), open, Options{}, false)
 		if err != nil && out != nil {
 			t.Error("a capture that failed is handed out")
 		}

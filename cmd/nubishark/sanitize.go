@@ -44,7 +44,7 @@ written (--verify=false leaves that out).`,
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
 			defer stop()
 			open := func() (capture.Source, error) { return capture.Open(args[0]) }
-			b, err := sanitize.File(ctx, open, sanitize.Options{KeepPayload: keep, Analysis: opts}, !verify)
+			b, damage, err := sanitize.File(ctx, open, sanitize.Options{KeepPayload: keep, Analysis: opts}, !verify)
 			if err != nil {
 				return failed(statusInput, "%w", err)
 			}
@@ -63,8 +63,11 @@ written (--verify=false leaves that out).`,
 			if !verify {
 				how = "not verified"
 			}
-			_, err = fmt.Fprintf(cmd.ErrOrStderr(), "nubishark: wrote %s, %s\n", args[1], how)
-			return err
+			fmt.Fprintf(cmd.ErrOrStderr(), "nubishark: wrote %s, %s\n", args[1], how)
+			if damage != nil {
+				return failed(statusInput, "%w: what stands before is written", damage)
+			}
+			return nil
 		},
 	}
 	f := cmd.Flags()
