@@ -136,7 +136,7 @@ func (a *Assembler) bury(f *flow) {
 }
 
 // maxOver bounds the connections that are over and yet remembered, to know what comes late for them.
-const maxOver = 8192
+const maxOver = 4096
 
 // open starts a connection with its first segment.
 func (a *Assembler) open(s *Segment, time int64) (*flow, Direction) {
