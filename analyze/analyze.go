@@ -21,6 +21,8 @@ type Options struct {
 	// Workers is how many connections are worked on at the same time; 0 leaves it to the machine. The records are
 	// the same for any number.
 	Workers int
+	// Resent is told of segments with bytes that had been captured before, of NUBISON connections; it may be nil.
+	Resent func(Resent)
 	// Progress is called now and then with the bytes read of the input and its size, 0 if unknown.
 	Progress func(read, size int64)
 }
@@ -37,6 +39,8 @@ type Result struct {
 	// Cut counts packets cut by the snap length, OneSided the NUBISON connections of which only one
 	// side was captured, Midstream those whose start was not.
 	Cut, OneSided, Midstream int64
+	// Backwards counts the packets whose time is more than backStep before that of the packet before.
+	Backwards int64
 	// TCP is what the reassembly met.
 	TCP reassembly.Stats
 	// OtherPorts are the lower ports of the connections without NUBISON, in the order of the first

@@ -32,6 +32,9 @@ type pipeline struct {
 	numbers *dissect.Numbering
 	streams int
 	res     Result
+	seq     int64 // of the items so far
+	time    int64 // of the latest packet
+	clock   int64 // the latest time so far
 }
 
 // work is a batch of packets, and what becomes of it.
@@ -44,9 +47,10 @@ type work struct {
 	parts []result       // of each worker
 }
 
-// item is a packet of a batch.
+// item is a packet of a batch, or a mark of the clock.
 type item struct {
 	reassembly.Segment
+	seq          int64 // it is the so-many-th item
 	number, time int64
 	clock        int64 // the latest time so far
 	worker       int8  // nobody, if there is no segment in it
@@ -60,6 +64,9 @@ type result struct {
 	opened  []*reassembly.Conn
 	ports   []portUse
 }
+
+// empty reports whether nothing came of it.
+func (r *result) empty() bool { return r.records.Empty() && len(r.opened)+len(r.ports) == 0 }
 
 // portUse is a connection without NUBISON, and when it was found to be so.
 type portUse struct {
@@ -79,7 +86,7 @@ func newPipeline(opts Options, sink dissect.Sink) *pipeline {
 	}
 	shared := dissect.NewShared(n)
 	for i := range n {
-		p.workers = append(p.workers, newWorker(i, n == 1, opts.Dissect, shared))
+		p.workers = append(p.workers, newWorker(i, n == 1, opts, shared))
 	}
 	for range depth {
 		p.free <- &work{parts: make([]result, n)}
@@ -135,34 +142,64 @@ func (p *pipeline) decode(ctx context.Context, in <-chan *work) {
 
 // segments fills in the items of a batch, up to where the run is to stop.
 func (p *pipeline) segments(dec *reassembly.Decoder, w *work) {
-	r := &p.res
-	r.Capture = w.stats
+	p.res.Capture = w.stats
 	w.items = slices.Grow(w.items[:0], len(w.batch.Refs))[:len(w.batch.Refs)]
 	for i := range w.items {
+		it := &w.items[i]
+		if ref := &w.batch.Refs[i]; ref.Number == 0 {
+			p.mark(it, ref.Time)
+			continue
+		}
 		k := w.batch.Packet(i)
-		if r.Packets > 0 && p.opts.MaxDuration > 0 && k.Time-r.First > p.opts.MaxDuration {
+		if p.isOver(&k) {
 			w.items, w.err = w.items[:i], io.EOF
 			return
 		}
-		if r.Packets == 0 {
-			r.First, r.Last = k.Time, k.Time
-		}
-		r.Packets++
-		r.First, r.Last = min(r.First, k.Time), max(r.Last, k.Time)
-		if len(k.Data) < k.WireLen {
-			r.Cut++
-		}
-		it := &w.items[i]
-		it.number, it.time, it.clock, it.worker = k.Number, k.Time, r.Last, nobody
-		if dec.Decode(&k, &it.Segment) {
-			it.worker = int8(int(it.Part()) % len(p.workers))
-		}
-		if p.opts.MaxPackets > 0 && r.Packets >= p.opts.MaxPackets {
+		if !p.item(dec, it, &k) {
 			w.items, w.err = w.items[:i+1], io.EOF
 			return
 		}
 	}
 }
+
+// mark makes an item of a mark of the clock.
+func (p *pipeline) mark(it *item, time int64) {
+	p.seq++
+	p.clock = max(p.clock, time)
+	it.seq, it.time, it.clock, it.worker = p.seq, time, p.clock, nobody
+}
+
+// isOver reports whether a packet is behind the part of the capture that is asked for.
+func (p *pipeline) isOver(k *capture.Packet) bool {
+	return p.res.Packets > 0 && p.opts.MaxDuration > 0 && k.Time-p.res.First > p.opts.MaxDuration
+}
+
+// item makes an item of a packet, and reports whether to go on.
+func (p *pipeline) item(dec *reassembly.Decoder, it *item, k *capture.Packet) bool {
+	r := &p.res
+	if r.Packets == 0 {
+		r.First, r.Last = k.Time, k.Time
+	}
+	r.Packets++
+	if k.Time < p.time-backStep {
+		r.Backwards++
+	}
+	p.seq++
+	p.time, p.clock = k.Time, max(p.clock, k.Time)
+	r.First, r.Last = min(r.First, k.Time), max(r.Last, k.Time)
+	if len(k.Data) < k.WireLen {
+		r.Cut++
+	}
+	it.seq, it.number, it.time, it.clock, it.worker = p.seq, k.Number, k.Time, p.clock, nobody
+	if dec.Decode(k, &it.Segment) {
+		it.worker = int8(int(it.Part()) % len(p.workers))
+	}
+	return p.opts.MaxPackets == 0 || r.Packets < p.opts.MaxPackets
+}
+
+// backStep is how much earlier than the one before a packet may be without a word (ns): several interfaces are not read in
+// perfect order.
+const backStep = int64(10e6)
 
 // merge hands the records to the sink, in order, and returns the result.
 func (p *pipeline) merge() (Result, error) {
@@ -249,6 +286,8 @@ func (p *pipeline) result() Result {
 		r.TCP.Segments += s.Segments
 		r.TCP.Retransmitted += s.Retransmitted
 		r.TCP.Conflicts += s.Conflicts
+		r.TCP.Duplicates += s.Duplicates
+		r.TCP.Large += s.Large
 		r.TCP.Stray += s.Stray
 		r.TCP.Evicted += s.Evicted
 		r.TCP.Forced += s.Forced

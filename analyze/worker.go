@@ -16,13 +16,18 @@ type worker struct {
 	due   int64 // no timer has to run while the clock does not pass this
 	turn  dissect.Moment
 	out   *result
+	told  func(Resent) // may be nil
 	// touched keeps what was looked at from being left out as useless.
 	touched int64
 }
 
-func newWorker(id int, alone bool, opts dissect.Options, shared *dissect.Shared) *worker {
-	w := &worker{id: int8(id), alone: alone, in: make(chan *work, depth+1), last: make(chan result, 1), d: dissect.NewPart(opts, shared, id)}
-	w.a = reassembly.New(w, reassembly.Options{Turn: w.timer})
+func newWorker(id int, alone bool, opts Options, shared *dissect.Shared) *worker {
+	w := &worker{id: int8(id), alone: alone, in: make(chan *work, depth+1), last: make(chan result, 1), d: dissect.NewPart(opts.Dissect, shared, id)}
+	o := reassembly.Options{Turn: w.timer}
+	if w.told = opts.Resent; w.told != nil {
+		o.Resent = w.resent
+	}
+	w.a = reassembly.New(w, o)
 	w.arm()
 	return w
 }
@@ -38,7 +43,11 @@ func (w *worker) run() {
 		w.work(k)
 		k.done.Done()
 	}
-	var r result
+	w.last <- w.finish()
+}
+
+// finish ends every connection: the capture is over.
+func (w *worker) finish() (r result) {
 	w.collect(&r)
 	w.turn = dissect.Moment{Packet: always}
 	w.a.Close()
@@ -46,7 +55,7 @@ func (w *worker) run() {
 	w.d.Turn(w.turn)
 	w.d.Close()
 	w.d.Reached(dissect.Moment{Packet: always, Phase: dissect.ThePacket})
-	w.last <- r
+	return r
 }
 
 func (w *worker) collect(r *result) {
@@ -57,11 +66,16 @@ func (w *worker) collect(r *result) {
 // work does the worker's part of a batch.
 func (w *worker) work(k *work) {
 	w.collect(&k.parts[w.id])
-	for i := range k.items {
-		if i%ahead == 0 {
-			w.lookAhead(k.items[i:min(i+ahead, len(k.items))])
+	w.take(k.items)
+}
+
+// take does the worker's part of a list of items.
+func (w *worker) take(items []item) {
+	for i := range items {
+		if i%ahead == 0 && len(items) > 1 {
+			w.lookAhead(items[i:min(i+ahead, len(items))])
 		}
-		it := &k.items[i]
+		it := &items[i]
 		if it.clock > w.due {
 			w.timers(it)
 		}
@@ -69,7 +83,7 @@ func (w *worker) work(k *work) {
 			continue
 		}
 		if !w.alone {
-			w.turn = dissect.Moment{Packet: it.number, Phase: dissect.ThePacket}
+			w.turn = dissect.Moment{Packet: it.seq, Phase: dissect.ThePacket}
 			w.d.Turn(w.turn)
 		}
 		w.d.Advance(it.clock)
@@ -77,11 +91,11 @@ func (w *worker) work(k *work) {
 		w.a.Segment(&it.Segment, it.time, it.number)
 		w.arm()
 	}
-	if n := len(k.items); n > 0 {
-		last := &k.items[n-1]
+	if n := len(items); n > 0 {
+		last := &items[n-1]
 		w.d.Advance(last.clock)
 		w.a.Advance(last.clock)
-		w.d.Reached(dissect.Moment{Packet: last.number + 1})
+		w.d.Reached(dissect.Moment{Packet: last.seq + 1})
 	}
 }
 
@@ -124,14 +138,14 @@ func (w *worker) arm() { w.due = min(w.a.Due()-1, w.d.Due()) }
 // timers runs the timers of both stages up to a packet, in the order of time: a hole becomes a gap before a later
 // silence is judged.
 func (w *worker) timers(it *item) {
-	w.turn = dissect.Moment{Packet: it.number, Phase: dissect.TimersBefore}
+	w.turn = dissect.Moment{Packet: it.seq, Phase: dissect.TimersBefore}
 	w.d.Turn(w.turn)
 	for t := min(w.a.Due(), w.d.Due()); t < it.time; t = min(w.a.Due(), w.d.Due()) {
 		w.a.Advance(t)
 		w.d.Advance(t + 1)
 	}
 	w.d.Advance(it.time)
-	w.turn = dissect.Moment{Packet: it.number, Phase: dissect.TimersWith}
+	w.turn = dissect.Moment{Packet: it.seq, Phase: dissect.TimersWith}
 	w.d.Turn(w.turn)
 	w.a.Advance(it.clock)
 	w.d.Advance(it.clock)
@@ -155,7 +169,7 @@ func (w *worker) dialogue(c *reassembly.Conn) *dissect.Dialogue {
 		return dc
 	}
 	dc := w.d.Open(dissect.Opening{
-		Number: &c.Stream, Order: c.Opened, Addr: c.Addr, Opener: c.Opener, FromStart: c.FromStart, Heard: &c.Packets, Time: c.First,
+		Number: &c.Stream, Order: c.Opened, Addr: c.Addr, Opener: c.Opener, FromStart: c.FromStart, Heard: &c.Packets, TCP: (*proven)(c), Time: c.First,
 	})
 	early, ended := c.Data.(noBytes)
 	c.Data = dc

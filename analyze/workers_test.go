@@ -31,22 +31,27 @@ func (e *everything) Frame(f *dissect.Frame) {
 	for _, r := range f.Violations {
 		fmt.Fprint(e, " ", r.ID)
 	}
+	fmt.Fprint(e, f.Holes)
 	fmt.Fprintln(e)
 }
 
 func (e *everything) Transaction(t *dissect.Transaction) {
-	fmt.Fprintf(e, "transaction %d [%s] %c %v %q %q %v %d %d %d %d %x %v\n", t.Number, e.conn(t.Conn), t.Letter, t.From, t.Device, t.SessionID,
-		t.State, t.Request, t.Response, t.RequestTime, t.ResponseTime, t.ErrorCode, t.HasError)
+	fmt.Fprintf(e, "transaction %d [%s] %c %v %q %q %v %d %d %d %d %x %v %v %v\n", t.Number, e.conn(t.Conn), t.Letter, t.From, t.Device, t.SessionID,
+		t.State, t.Request, t.Response, t.RequestTime, t.ResponseTime, t.ErrorCode, t.HasError, t.Reason, t.Evidence)
 }
 
 func (e *everything) Violation(v *dissect.Violation) {
-	fmt.Fprintf(e, "violation %d [%s] %s %v %v %d %v %d %d %d %x %v %x %s\n", v.Number, e.conn(v.Conn), v.Rule.ID, v.Blame, v.From, v.Frame,
-		v.Packets, v.Time, v.Offset, v.Length, v.Bytes, v.Secret, v.Code, v.Message)
+	fmt.Fprintf(e, "violation %d [%s] %s %v %v %d %v %d %d %d %x %v %x %s %v %v\n", v.Number, e.conn(v.Conn), v.Rule.ID, v.Blame, v.From, v.Frame,
+		v.Packets, v.Time, v.Offset, v.Length, v.Bytes, v.Secret, v.Code, v.Message, v.Reason, v.Evidence)
 }
 
 func (e *everything) Stream(s *dissect.Stream) {
 	fmt.Fprintf(e, "stream [%s] %v %v %q %d %d %v %d %d %d %d\n", e.conn(s.Conn), s.Client, s.Server, s.Device, s.Start, s.End, s.State, s.Frames,
 		s.Transactions, s.Violations, s.Missing)
+}
+
+func (e *everything) Note(n *dissect.Note) {
+	fmt.Fprintf(e, "note [%s] %s %q %d %s\n", e.conn(n.Conn), n.ID, n.Device, n.Time, n.Message)
 }
 
 func everythingOf(t testing.TB, list []capture.Packet, o analyze.Options) string {

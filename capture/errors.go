@@ -48,3 +48,6 @@ func readError(name string, err error) error {
 	}
 	return fmt.Errorf("read %s: %w", name, err)
 }
+
+// ErrIdle tells that no packet came in the time that was given. It is no end.
+var ErrIdle = errors.New("no packet for now")

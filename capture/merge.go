@@ -12,6 +12,7 @@ const maxRefs = blockSize / 16
 // capture that was named first goes first.
 type merged struct {
 	inputs []*input
+	ifaces []Interface
 	number int64
 	err    error
 }
@@ -22,6 +23,7 @@ type input struct {
 	b    Batch
 	next int
 	done bool
+	ids  []int // of its interfaces among all
 }
 
 func merge(list []*Reader) *merged {
@@ -42,10 +44,13 @@ func (m *merged) Next(b *Batch) error {
 		}
 		p := in.b.Refs[in.next]
 		in.next++
+		if p.Number == 0 {
+			continue // what one capture's clock said means nothing among others
+		}
 		m.number++
 		off := len(b.Data)
 		b.Data = append(b.Data, in.b.Data[p.Off:p.Off+p.Len]...)
-		p.Off, p.Number = off, m.number
+		p.Off, p.Number, p.Iface = off, m.number, m.iface(in, p.Iface)
 		b.Refs = append(b.Refs, p)
 	}
 	if len(b.Refs) > 0 {
@@ -58,6 +63,27 @@ func (m *merged) Next(b *Batch) error {
 	}
 	return err
 }
+
+// iface numbers an interface of an input among those of all.
+func (m *merged) iface(in *input, id int) int {
+	for len(in.ids) <= id {
+		in.ids = append(in.ids, -1)
+	}
+	if in.ids[id] < 0 {
+		in.ids[id] = len(m.ifaces)
+		var x Interface
+		if list := in.r.Interfaces(); id < len(list) {
+			x = list[id]
+		} else if in.next > 0 {
+			x.Link = in.b.Refs[in.next-1].Link
+		}
+		m.ifaces = append(m.ifaces, x)
+	}
+	return in.ids[id]
+}
+
+// Interfaces are those of the packets so far.
+func (m *merged) Interfaces() []Interface { return m.ifaces }
 
 // first returns the input with the earliest next packet, nil if there is none.
 func (m *merged) first() *input {

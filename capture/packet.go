@@ -17,11 +17,14 @@ type Packet struct {
 	// WireLen is the length that the packet had on the wire; it is never
 	// less than len(Data).
 	WireLen int
+	// Iface is the number of the interface in its capture, 0 where there is only one.
+	Iface int
 	// Data holds the captured bytes, cut at the snap length.
 	Data []byte
 }
 
-// Ref places one packet in the Data of its batch.
+// Ref places one packet in the Data of its batch. One with Number 0 is no packet: it tells that the capture's
+// clock stood at Time before the next packet came.
 type Ref struct {
 	Number  int64
 	Time    int64
@@ -29,6 +32,7 @@ type Ref struct {
 	Len     int
 	WireLen int
 	Link    LinkType
+	Iface   int
 }
 
 // Batch carries many packets from a Source at once, so that no work is done
@@ -43,7 +47,7 @@ type Batch struct {
 func (b *Batch) Packet(i int) Packet {
 	r := &b.Refs[i]
 	return Packet{
-		Number: r.Number, Time: r.Time, Link: r.Link, WireLen: r.WireLen,
+		Number: r.Number, Time: r.Time, Link: r.Link, WireLen: r.WireLen, Iface: r.Iface,
 		Data: b.Data[r.Off : r.Off+r.Len : r.Off+r.Len],
 	}
 }

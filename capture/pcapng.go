@@ -19,14 +19,19 @@ const (
 // sectionMagic tells the byte order of a section.
 const sectionMagic = 0x1a2b3c4d
 
-// The options that are read or written, of interface descriptions and statistics.
+// The options that are read or written.
 const (
-	optionEnd       = 0
-	optionResol     = 9
-	optionOffset    = 14
-	optionReceived  = 4
-	optionDropped   = 5 // by the interface
-	optionOSDropped = 7 // by the system
+	optionEnd         = 0
+	optionComment     = 1
+	optionApplication = 4 // of a section
+	optionName        = 2 // of an interface
+	optionResol       = 9
+	optionFilter      = 11
+	optionOffset      = 14
+	optionEndTime     = 3 // of statistics
+	optionReceived    = 4
+	optionDropped     = 5 // by the interface
+	optionOSDropped   = 7 // by the system
 )
 
 // maxInterfaces bounds the interfaces of a section.
@@ -37,6 +42,10 @@ type pcapng struct {
 	order      binary.ByteOrder
 	interfaces []iface
 	totals     []ifaceTotals
+	// base is the number of interfaces of the sections before.
+	base int
+	// marked tells that the section is one of ours: statistics without counts are marks of the clock.
+	marked bool
 }
 
 // iface is an interface description.
@@ -93,14 +102,18 @@ func (f *pcapng) section(b []byte) string {
 	if major := f.order.Uint16(b[4:]); major != 1 {
 		return fmt.Sprintf("pcapng version %d is unknown", major)
 	}
-	f.interfaces, f.totals = f.interfaces[:0], f.totals[:0]
+	f.base += len(f.interfaces)
+	f.interfaces, f.totals, f.marked = f.interfaces[:0], f.totals[:0], false
+	f.options(b[16:], func(code uint16, v []byte) {
+		f.marked = f.marked || code == optionApplication && string(v) == Application
+	})
 	return ""
 }
 
 func (f *pcapng) block(kind uint32, b []byte, at int, batch *Batch, r *Reader) (what string) {
 	switch kind {
 	case blockInterface:
-		return f.describe(b)
+		return f.describe(b, r)
 	case blockEnhanced:
 		return f.packet(b, at, 4, batch, r)
 	case blockPacket:
@@ -108,19 +121,24 @@ func (f *pcapng) block(kind uint32, b []byte, at int, batch *Batch, r *Reader) (
 	case blockSimple:
 		return f.simple(b, at, batch, r)
 	case blockStats:
-		f.statistics(b, r)
+		f.statistics(b, batch, r)
 	}
 	return ""
 }
 
-func (f *pcapng) describe(b []byte) string {
+func (f *pcapng) describe(b []byte, r *Reader) string {
 	if len(b) < 8 || len(f.interfaces) >= maxInterfaces {
 		return "an interface description is not valid"
 	}
 	i := iface{link: LinkType(f.order.Uint16(b)), snap: f.order.Uint32(b[4:]), total: len(f.totals)}
 	resol, offset := uint8(defaultResol), int64(0)
+	described := Interface{Link: i.link, SnapLen: int(min(i.snap, math.MaxInt32))}
 	whole := f.options(b[8:], func(code uint16, v []byte) {
 		switch {
+		case code == optionName:
+			described.Name = string(v[:min(len(v), maxOption)])
+		case code == optionFilter && len(v) > 1 && v[0] == 0:
+			described.Filter = string(v[1:min(len(v), maxOption)])
 		case code == optionResol && len(v) >= 1:
 			resol = v[0]
 		case code == optionOffset && len(v) >= 8:
@@ -132,6 +150,7 @@ func (f *pcapng) describe(b []byte) string {
 	}
 	i.clock = newClock(resol, offset)
 	f.interfaces = append(f.interfaces, i)
+	r.ifaces = append(r.ifaces, described)
 	f.totals = append(f.totals, ifaceTotals{})
 	return ""
 }
@@ -171,6 +190,7 @@ func (f *pcapng) packet(b []byte, at, width int, batch *Batch, r *Reader) string
 	i := &f.interfaces[id]
 	ticks := uint64(f.order.Uint32(b[4:]))<<32 | uint64(f.order.Uint32(b[8:]))
 	r.add(batch, at+20, int(caplen), int(min(wire, maxWireLen)), i.clock.nanos(ticks), i.link)
+	batch.Refs[len(batch.Refs)-1].Iface = f.base + id
 	return ""
 }
 
@@ -188,7 +208,7 @@ func (f *pcapng) simple(b []byte, at int, batch *Batch, r *Reader) string {
 	return ""
 }
 
-func (f *pcapng) statistics(b []byte, r *Reader) {
+func (f *pcapng) statistics(b []byte, batch *Batch, r *Reader) {
 	if len(b) < 12 || int64(f.order.Uint32(b)) >= int64(len(f.interfaces)) {
 		return
 	}
@@ -206,6 +226,10 @@ func (f *pcapng) statistics(b []byte, r *Reader) {
 		}
 	})
 	if !known {
+		if f.marked {
+			ticks := uint64(f.order.Uint32(b[4:]))<<32 | uint64(f.order.Uint32(b[8:]))
+			batch.Refs = append(batch.Refs, Ref{Time: f.interfaces[f.order.Uint32(b)].clock.nanos(ticks)})
+		}
 		return
 	}
 	*t = now

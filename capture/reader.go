@@ -37,6 +37,7 @@ type Reader struct {
 	err    error  // what Next goes on to return
 	number int64
 	format format
+	ifaces []Interface
 
 	stats Stats
 	mu    sync.Mutex // guards told: Stats may be asked for while Next runs
@@ -127,6 +128,10 @@ func (r *Reader) note(err error) {
 		r.inErr = err
 	}
 }
+
+// Interfaces are those that the file has described so far; a packet's Iface is an index. A file of the older format has one
+// without a name.
+func (r *Reader) Interfaces() []Interface { return r.ifaces }
 
 // Next implements Source.
 func (r *Reader) Next(b *Batch) error {

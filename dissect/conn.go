@@ -36,6 +36,7 @@ type Dialogue struct {
 	prev, next *Dialogue // others that have not ended
 
 	heard  *[2]int64 // packets seen of each direction
+	tcp    TCP       // nil where it is not known
 	start  int64
 	last   int64
 	state  ConnState
@@ -44,7 +45,8 @@ type Dialogue struct {
 	sideKnown bool
 	standing  standing
 	evidence  int
-	held      []record // records that wait until the connection is known to be NUBISON
+	held      []record       // records that wait until the connection is known to be NUBISON
+	late      []*Transaction // unanswered ones whose answer may yet come, by age
 
 	tokens    tokens
 	changes   uint64     // counts what became known
@@ -56,6 +58,7 @@ type Dialogue struct {
 	slots     []int32 // of transactions, free to be used again
 	slotCount int32
 
+	pulse    pulse
 	deadline int64 // of the earliest timer in the heap, 0 if there is none
 
 	frames, transactions, violations, missing int64

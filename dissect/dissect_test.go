@@ -230,7 +230,7 @@ func TestFraming(t *testing.T) {
 			"a late answer", func(t *talk) *talk {
 				return t.device(data("aaaaaaaa", "")).wait(31 * time.Second).server(ok("aaaaaaaa"))
 			},
-			"device 96 D aaaaaaaa 35\n! no-response device 96\n  aaaaaaaa unanswered\nserver 44 R aaaaaaaa 10\n! late-response server 44",
+			"device 96 D aaaaaaaa 35\n! no-response device 96\nserver 44 R aaaaaaaa 10\n! late-response server 44\n  aaaaaaaa unanswered",
 		},
 		{
 			"a lost answer blames nobody", func(t *talk) *talk { return t.device(data("aaaaaaaa", "")).gap(1, 10).wait(31 * time.Second) },

@@ -84,7 +84,9 @@ type Opening struct {
 	// Heard counts the packets of each direction, with or without payload; it is read when
 	// a silence has to be explained, so the owner keeps it up to date.
 	Heard *[2]int64
-	Time  int64
+	// TCP is asked why a request has no answer; it may be nil.
+	TCP  TCP
+	Time int64
 }
 
 // Open adds a connection. It returns nil for one that is not to be dissected.
@@ -96,7 +98,7 @@ func (d *Dissector) Open(o Opening) *Dialogue {
 			return nil
 		}
 	}
-	c := &Dialogue{conn: &Conn{Stream: o.Stream, Addr: o.Addr}, order: o.Order, number: o.Number, d: d, heard: o.Heard, start: o.Time, last: o.Time, closer: -1, changed: true}
+	c := &Dialogue{conn: &Conn{Stream: o.Stream, Addr: o.Addr}, order: o.Order, number: o.Number, d: d, heard: o.Heard, tcp: o.TCP, start: o.Time, last: o.Time, closer: -1, changed: true}
 	if c.order == 0 {
 		c.order = int64(o.Stream)
 	}

@@ -37,6 +37,8 @@ type half struct {
 	fromStart bool
 	gaps      bool  // bytes of this direction were never captured
 	gapTime   int64 // time of the latest gap
+	gapEnd    int64 // the offset behind it
+	gapPacket int64 // the capture packet that made it known
 	stalled   bool  // bytes wait behind a hole that may still fill
 	ended     ending
 	drained   bool // it finished, and all of it is settled
@@ -98,7 +100,7 @@ func (h *half) mayHide(packet int64) bool { return h.stalled && h.latest < packe
 
 // addGap appends n bytes that were never captured.
 func (h *half) addGap(off, n int64, p Part) {
-	h.gaps, h.gapTime = true, max(h.gapTime, p.Time)
+	h.gaps, h.gapTime, h.gapEnd, h.gapPacket = true, max(h.gapTime, p.Time), off+n, p.Packet
 	h.grow(int(n))
 	h.buf = h.buf[:len(h.buf)+int(n)]
 	clear(h.buf[len(h.buf)-int(n):])

@@ -2,6 +2,7 @@ package dissect
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/nubishark/nubishark/protocol"
@@ -24,6 +25,7 @@ const (
 	answering        // the transaction is over
 	giveUpOld        // the transaction is given up: another took its place
 	orphaned         // the response answers nothing
+	cameLate         // the response's request counts as unanswered
 )
 
 // pair gives a packet its place in a transaction, and notes what follows from it after the packet itself.
@@ -46,6 +48,8 @@ func (h *half) after(s *settled) {
 		c.unanswered(h, s.old, false)
 	case orphaned:
 		c.orphan(h, s.Frame, s.old, s.blamable)
+	case cameLate:
+		c.answeredLate(h.peer, s.Frame, s.since)
 	}
 }
 
@@ -129,6 +133,7 @@ func (h *half) pairResponse(s *settled) {
 		}
 	}
 	if t != nil && s.Time >= c.lateFrom(t) && int(t.dir) == p.dir {
+		t.reason, t.evidence = AnsweredLate, slices.Clone(s.Packets)
 		c.unanswered(p, t, true)
 		t = nil
 	}
@@ -184,6 +189,7 @@ func (h *half) pairPast(s *settled, id sid) {
 			// The request may have been sent again among what was not captured.
 		case past.state() == Unanswered:
 			s.blameFor(protocol.LateResponse, "the answer to %s %s came after it had counted as unanswered", protocol.Name(past.letter()), quote(s.SessionID))
+			s.then, s.since = cameLate, p.requests.done.time(past)
 		default:
 			s.blameFor(protocol.DuplicateResponse, "%s %s was answered before", protocol.Name(past.letter()), quote(s.SessionID))
 		}
@@ -273,12 +279,17 @@ func (c *Dialogue) unanswered(h *half, t *transaction, timeout bool) {
 		return
 	}
 	t.state = Unanswered
+	c.explain(h, t, timeout)
 	h.requests.finish(t)
 	c.tellRequest(t.id)
 	if !t.excused && t.faults == 0 && !c.explained(h, t) {
 		c.emitViolation(c.noResponse(h, t, timeout))
 	}
-	c.emitTransaction(t, h.requests.done.remember(t))
+	if at := h.requests.done.remember(t); t.mayComeLate() {
+		c.holdBack(t, at)
+	} else {
+		c.emitTransaction(t, at)
+	}
 	c.release(t)
 }
 
@@ -320,10 +331,11 @@ func (c *Dialogue) finish() {
 				c.failRequests(h)
 			}
 		}
+		c.letGo(math.MaxInt64)
 		c.emitStream()
 	}
 	c.forgetTimer()
-	c.held, c.tokens = nil, tokens{}
+	c.held, c.late, c.tokens = nil, nil, tokens{}
 	for i := range c.half {
 		h := &c.half[i]
 		c.releaseAll(&h.requests)
@@ -337,7 +349,7 @@ func (c *Dialogue) leavePending(h *half) {
 		if c.claim(h, t) {
 			continue
 		}
-		t.state = Pending
+		t.state, t.reason = Pending, CaptureEnded
 		h.requests.finish(t)
 		c.tellRequest(t.id)
 		c.emitTransaction(t, -1)

@@ -32,6 +32,8 @@ type Frame struct {
 	Fields []FieldValue
 	// Missing is the number of bytes of the packet that are not there.
 	Missing int
+	// Holes are the parts of Raw that were never captured, as offsets.
+	Holes [][2]int
 	// Transaction is the number of the transaction that it is part of, 0 if none.
 	Transaction int64
 	// Violations are the rules that this packet broke, as known when it was settled.
@@ -53,7 +55,7 @@ func (f *Frame) Clone() *Frame {
 	g.Packets, g.Raw = slices.Clone(f.Packets), slices.Clone(f.Raw)
 	g.SessionID = g.Raw[min(1, len(g.Raw)):][:len(f.SessionID)]
 	g.Violations = slices.Clone(f.Violations)
-	g.Fields = slices.Clone(f.Fields)
+	g.Fields, g.Holes = slices.Clone(f.Fields), slices.Clone(f.Holes)
 	for i := range g.Fields {
 		v := &g.Fields[i]
 		v.Value = g.Raw[v.At : v.At+len(v.Value)]
@@ -162,9 +164,20 @@ type Transaction struct {
 
 	id                sid
 	dir               uint8
-	paired            bool   // both packets are there, though they have no numbers
-	slot, remember    int32  // where its numbers are, and its place among the finished ones, -1 if it has none
-	request, response *int64 // numbers of frames that were not known to be its own
+	paired            bool     // both packets are there, though they have no numbers
+	slot, remember    int32    // where its numbers are, and its place among the finished ones, -1 if it has none
+	request, response *int64   // numbers of frames that were not known to be its own
+	kept              *numbers // its numbers, where it was held back
+	// Reason says why an unanswered or pending one has no answer, Evidence are the capture packets that prove it.
+	Reason   Reason
+	Evidence []int64
+}
+
+// Clone returns a copy that nothing overwrites.
+func (t *Transaction) Clone() *Transaction {
+	x := *t
+	x.SessionID = slices.Clone(t.SessionID)
+	return &x
 }
 
 // Latency is the time from the request's last byte to the response's (ns). It is
@@ -194,6 +207,9 @@ type Violation struct {
 	Secret [][2]int
 	// Code is the error code that a failure response carries, 0 if none.
 	Code uint16
+	// Reason says why a request has no answer, of no-response and late-response; Evidence are the capture packets that prove it.
+	Reason   Reason
+	Evidence []int64
 	// Message says what is wrong here, Hint what to do.
 	Message, Hint string
 

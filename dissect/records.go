@@ -47,6 +47,9 @@ func reuse[T any](s []T) []T {
 // Len is the number of records.
 func (r *Records) Len() int { return len(r.list) }
 
+// Empty reports whether there is nothing to hand on.
+func (r *Records) Empty() bool { return len(r.list) == 0 && !r.counted }
+
 func (d *Dissector) add(x record) {
 	r := d.rec
 	if d.shared != nil && (len(r.marks) == 0 || r.marks[len(r.marks)-1].moment != d.moment) {
@@ -103,6 +106,7 @@ func (p *pool[T]) get() *T {
 type Numbering struct {
 	sink                             Sink
 	frames, transactions, violations int64
+	comers                           map[string]*comer
 }
 
 // NewNumbering returns a numbering that starts at 1.
@@ -185,8 +189,11 @@ func (n *Numbering) number(t *numbers) {
 }
 
 func (t *Transaction) give(n *Numbering) {
-	k := t.Conn.numbersOf(t.slot)
-	n.number(k)
+	k := t.kept
+	if k == nil {
+		k = t.Conn.numbersOf(t.slot)
+		n.number(k)
+	}
 	t.Number, t.Request, t.Response = k.transaction, k.request, k.response
 	if t.request != nil {
 		t.Request = *t.request
@@ -232,4 +239,15 @@ func (u *connUpdate) give(*Numbering) {
 	if u.number != nil {
 		u.conn.Stream = *u.number
 	}
+}
+
+// call is something to be done between records.
+type call func()
+
+func (f call) give(*Numbering) { f() }
+
+// Tell does something when the records so far have been handed on.
+func (d *Dissector) Tell(do func()) {
+	d.add(call(do))
+	d.flush()
 }

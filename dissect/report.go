@@ -38,16 +38,23 @@ func (c *Dialogue) emitTransaction(t *transaction, remember int32) {
 		return
 	}
 	x := c.d.rec.transactions.get()
+	c.record(t, x)
+	x.remember = remember
+	c.emit(x)
+}
+
+// record fills in the record of a transaction.
+func (c *Dialogue) record(t *transaction, x *Transaction) {
 	*x = Transaction{
 		Conn: c.conn, Letter: t.letter, State: t.state, RequestTime: t.requestTime, ResponseTime: t.responseTime,
-		ErrorCode: t.errorCode, HasError: t.hasError, id: t.id, dir: t.dir, slot: t.slot, remember: remember, request: t.request,
+		ErrorCode: t.errorCode, HasError: t.hasError, Reason: t.reason, Evidence: t.evidence,
+		id: t.id, dir: t.dir, slot: t.slot, remember: -1, request: t.request,
 	}
 	x.SessionID = x.id[:]
 	x.paired = c.d.opts.Brief && t.state == Failed
 	if t.answer != nil {
 		x.response = t.answer.numbered()
 	}
-	c.emit(x)
 }
 
 // out completes a record by what is known of its connection now, and lets it out.
@@ -61,6 +68,7 @@ func (c *Dialogue) out(x record) {
 	switch x := x.(type) {
 	case *Frame:
 		c.frames++
+		c.feel(int(x.dir), x.Letter, x.Time)
 		if c.d.opts.Brief {
 			c.d.rec.countFrame(x.Letter)
 			return
@@ -92,7 +100,7 @@ func (c *Dialogue) complete(v *Violation) {
 		v.From = protocol.Device
 	}
 	v.Blame = c.blame(v)
-	if v.Rule.Severity != protocol.Note {
+	if v.Severity() != protocol.Note {
 		c.violations++
 	}
 }
@@ -106,6 +114,9 @@ func (c *Dialogue) blame(v *Violation) protocol.Side {
 	case protocol.Capture:
 		return protocol.Unknown
 	case protocol.Responder:
+		if v.Network() {
+			return protocol.Unknown
+		}
 		if v.Rule == protocol.NoResponse {
 			if v.closer {
 				return v.From
@@ -118,7 +129,7 @@ func (c *Dialogue) blame(v *Violation) protocol.Side {
 
 // about makes the record of a violation by a packet.
 func (h *half) about(f *Frame, r *protocol.Rule, message string) *Violation {
-	v := &Violation{Rule: r, Conn: h.c.conn, dir: int(f.dir), about: f.numbered(), Packets: slices.Clone(f.Packets), Time: f.Time, Offset: f.Offset, Length: int64(f.Length), Message: message, Hint: r.Hint}
+	v := &Violation{Rule: r, Conn: h.c.conn, dir: int(f.dir), about: f.numbered(), Reason: reasonOf(r), Packets: slices.Clone(f.Packets), Time: f.Time, Offset: f.Offset, Length: int64(f.Length), Message: message, Hint: r.Hint}
 	v.Bytes, v.Secret = excerpt(f)
 	if code, ok := f.ErrorCode(); ok && r.Blame == protocol.ByCode {
 		v.Code = code
@@ -127,6 +138,14 @@ func (h *half) about(f *Frame, r *protocol.Rule, message string) *Violation {
 		}
 	}
 	return v
+}
+
+// reasonOf is the reason that a rule tells by itself.
+func reasonOf(r *protocol.Rule) Reason {
+	if r == protocol.LateResponse {
+		return AnsweredLate
+	}
+	return NoReason
 }
 
 // excerpt returns a packet's first bytes and the places of its secrets in them.
@@ -157,6 +176,11 @@ func (c *Dialogue) noResponse(h *half, t *transaction, timeout bool) *Violation 
 	v.Message = fmt.Sprintf("the %s with session ID %s was not answered: %s", name, quote(t.id[:]), why)
 	if timeout {
 		v.Message = fmt.Sprintf("the %s with session ID %s was not answered %s", name, quote(t.id[:]), why)
+	}
+	v.Reason, v.Evidence = t.reason, t.evidence
+	v.Message += t.proof(c.sideOf(1 - h.dir))
+	if hint := hints[t.reason]; hint != "" {
+		v.Hint = hint
 	}
 	v.closer = !timeout && c.closer == h.dir
 	return v

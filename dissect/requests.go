@@ -26,6 +26,8 @@ type transaction struct {
 	requestTime, responseTime int64
 	errorCode                 uint16
 	hasError                  bool
+	reason                    Reason  // why it has no answer
+	evidence                  []int64 // capture packets that prove it
 
 	faults int // of the request: they explain a silence
 	why    string

@@ -25,6 +25,7 @@ type settled struct {
 	then     follow
 	blamable bool
 	old      *transaction // what then is about
+	since    int64        // the time of the request whose answer came late (ns)
 }
 
 func (s *settled) blameFor(rule *protocol.Rule, format string, args ...any) {
@@ -81,7 +82,9 @@ func (h *half) frame(l *protocol.Layout, end int64) *settled {
 	f := d.rec.frames.get()
 	*f = Frame{Conn: h.c.conn, dir: uint8(h.dir), Offset: h.pos, Length: n, Letter: raw[0], Layout: l, Raw: raw}
 	f.Packets, f.Time = h.packets(d.rec.room(f, min(h.holding(end-1)+1, len(h.segs))), h.pos, end)
-	f.Missing = h.missing(h.pos, end)
+	if f.Missing = h.missing(h.pos, end); f.Missing > 0 {
+		f.Holes = h.holes(h.pos, end)
+	}
 	f.SessionID = raw[1:min(n, protocol.HeaderSize)]
 	if g, ok := h.gapIn(h.pos+1, h.pos+int64(1+len(f.SessionID))); ok {
 		f.SessionID = f.SessionID[:max(0, g.start-h.pos-1)]

@@ -132,6 +132,12 @@ func (c *Dialogue) due() int64 {
 			sooner(h.heldSince() + second)
 		}
 	}
+	if t := c.pulseDue(); t > 0 {
+		sooner(t)
+	}
+	if t := c.lateUntil(); t > 0 {
+		sooner(t)
+	}
 	return at
 }
 
@@ -150,6 +156,8 @@ func (c *Dialogue) tick() {
 			c.unanswered(h, t, true)
 		}
 	}
+	c.letGo(now)
+	c.checkPulse(now)
 	c.arm()
 }
 

@@ -25,10 +25,11 @@ var csvNames = map[View][]string{
 	},
 	Transactions: {
 		"number", "stream", "type", "name", "from", "device", "session_id", "state", "request", "response", "time", "latency_ns",
-		"error_code", "error",
+		"error_code", "error", "reason", "evidence",
 	},
 	Violations: {
-		"number", "id", "severity", "blame", "stream", "from", "frame", "packets", "time", "offset", "length", "bytes", "message", "hint",
+		"number", "id", "severity", "blame", "stream", "from", "frame", "packets", "time", "offset", "length", "bytes", "message", "hint", "reason",
+		"evidence",
 	},
 	Streams: {
 		"stream", "client", "server", "device", "start", "end", "state", "frames", "transactions", "violations", "missing_bytes",
@@ -136,7 +137,7 @@ func (w *csvWriter) Transaction(t *dissect.Transaction) {
 		code, text = errorCode(t.ErrorCode), meaning(t.ErrorCode)
 	}
 	w.cell = append(w.cell[:0], num(t.Number), num(int64(t.Conn.Stream)), letter, name, t.From.String(), Escape([]byte(t.Device)),
-		Escape(t.SessionID), t.State.String(), some(t.Request), some(t.Response), w.stamp(startOf(t)), latency, code, text)
+		Escape(t.SessionID), t.State.String(), some(t.Request), some(t.Response), w.stamp(startOf(t)), latency, code, text, t.Reason.String(), numbers(t.Evidence))
 	w.write()
 }
 
@@ -146,9 +147,9 @@ func (w *csvWriter) Violation(v *dissect.Violation) {
 	if !w.shows(Violations) {
 		return
 	}
-	w.cell = append(w.cell[:0], num(v.Number), v.Rule.ID, v.Rule.Severity.String(), blame(v.Blame), num(int64(v.Conn.Stream)),
+	w.cell = append(w.cell[:0], num(v.Number), v.Rule.ID, v.Severity().String(), v.BlameName(), num(int64(v.Conn.Stream)),
 		v.From.String(), some(v.Frame), numbers(v.Packets), w.stamp(v.Time), num(v.Offset), num(v.Length),
-		hexBytes(v, w.o.ShowSecrets), v.Message, v.Hint)
+		hexBytes(v, w.o.ShowSecrets), v.Message, v.Hint, v.Reason.String(), numbers(v.Evidence))
 	w.write()
 }
 

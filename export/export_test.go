@@ -78,6 +78,8 @@ func TestGolden(t *testing.T) {
 	for name, o := range map[string]Options{
 		"first-look.txt":      {Format: Table},
 		"first-look-80.txt":   {Format: Table, Width: 80},
+		"detail.txt":          {Format: Text, Detail: true, Hex: true},
+		"detail-color.txt":    {Format: Text, Hex: true, Color: true},
 		"first-look-160.txt":  {Format: Table, Width: 160},
 		"first-look.md":       {Format: Markdown},
 		"packets.txt":         {Format: Table, View: Packets},

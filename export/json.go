@@ -233,7 +233,19 @@ func (w *jsonWriter) Transaction(t *dissect.Transaction) {
 		w.str(`,"error_code":`, errorCode(t.ErrorCode))
 		w.str(`,"error":`, meaning(t.ErrorCode))
 	}
+	w.reason(t.Reason, t.Evidence)
 	w.end()
+}
+
+// reason tells why there is no answer, and what proves it.
+func (w *jsonWriter) reason(r dissect.Reason, evidence []int64) {
+	if r == dissect.NoReason {
+		return
+	}
+	w.str(`,"reason":`, r.String())
+	if len(evidence) > 0 {
+		w.nums(`,"evidence":`, evidence)
+	}
 }
 
 // startOf is the time of a transaction: the request's, or the response's where there is no request.
@@ -253,14 +265,6 @@ func meaning(c uint16) string {
 	return e.Meaning
 }
 
-// blame names the party at fault.
-func blame(s protocol.Side) string {
-	if s == protocol.Unknown {
-		return "capture"
-	}
-	return s.String()
-}
-
 // Violation implements dissect.Sink.
 func (w *jsonWriter) Violation(v *dissect.Violation) {
 	w.tally.Violation(v)
@@ -270,8 +274,8 @@ func (w *jsonWriter) Violation(v *dissect.Violation) {
 	w.begin("violation")
 	w.num(`,"number":`, v.Number)
 	w.str(`,"id":`, v.Rule.ID)
-	w.str(`,"severity":`, v.Rule.Severity.String())
-	w.str(`,"blame":`, blame(v.Blame))
+	w.str(`,"severity":`, v.Severity().String())
+	w.str(`,"blame":`, v.BlameName())
 	w.num(`,"stream":`, int64(v.Conn.Stream))
 	w.str(`,"from":`, v.From.String())
 	if v.Frame != 0 {
@@ -284,6 +288,7 @@ func (w *jsonWriter) Violation(v *dissect.Violation) {
 	w.str(`,"bytes":`, hexBytes(v, w.o.ShowSecrets))
 	w.str(`,"message":`, v.Message)
 	w.str(`,"hint":`, v.Hint)
+	w.reason(v.Reason, v.Evidence)
 	w.end()
 }
 
@@ -365,6 +370,13 @@ func (w *jsonWriter) summary(t *Totals) {
 			}
 		}
 	})
+	w.object(`,"without_answer":`, func() {
+		for _, r := range dissect.Reasons {
+			if k := y.reasons[r]; k.count > 0 {
+				w.num(key(r.String()), k.count)
+			}
+		}
+	})
 	w.object(`,"latency":`, func() {
 		for _, l := range []byte(protocol.Letters) {
 			if k := y.byLetter[l]; k != nil && k.latency.count > 0 {
@@ -388,6 +400,9 @@ func (w *jsonWriter) summary(t *Totals) {
 		w.num(`,"cut_packets":`, t.Cut)
 		w.num(`,"one_sided_streams":`, t.OneSided)
 		w.num(`,"midstream_streams":`, t.Midstream)
+		w.num(`,"duplicated_packets":`, t.Duplicates)
+		w.num(`,"large_segments":`, t.Large)
+		w.num(`,"times_backwards":`, t.Backwards)
 		if t.Forgotten+t.GivenUp > 0 {
 			w.num(`,"forgotten_streams":`, t.Forgotten)
 			w.num(`,"forced_gaps":`, t.GivenUp)

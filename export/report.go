@@ -57,12 +57,19 @@ func (r *report) write(t *Totals) error {
 		r.nothing(t)
 		return nil
 	}
+	if t.Filtered {
+		r.para(fmt.Sprintf("Shown is what fits the filter: %s of %s.", thousands(t.FittingPackets), count(t.FramesInAll, "NUBISON packet")))
+		if t.Fitting == 0 {
+			return nil
+		}
+	}
 	r.verdict()
 	if err := r.devices(); err != nil {
 		return err
 	}
 	r.problems()
-	return r.latencies()
+	r.noted()
+	return r.latencies(t)
 }
 
 // captured says what was captured, and how far it can be trusted.
@@ -116,6 +123,9 @@ func (r *report) doubts(t *Totals) (list []string) {
 	add(t.Cut, "%s cut short by the snap length", count(t.Cut, "packet"))
 	add(t.OneSided, "of %s only one side was captured", count(t.OneSided, "connection"))
 	add(t.Midstream, "%s started before the capture did", count(t.Midstream, "connection"))
+	add(t.Duplicates, "%s captured twice, and ignored once", count(t.Duplicates, "packet"))
+	add(t.Large, "%s larger than an Ethernet frame: offload joined them, so where a write ended is uncertain", count(t.Large, "segment"))
+	add(t.Backwards, "time goes backwards %s: latencies and timeouts may be wrong there", times(t.Backwards))
 	add(t.Forgotten, "%s forgotten because there were too many at once", count(t.Forgotten, "connection"))
 	add(t.GivenUp, "%s given up for lack of room", count(t.GivenUp, "gap"))
 	return list
@@ -253,10 +263,6 @@ func named(list []*group) (names []string) {
 
 func (r *report) problem(k *group) {
 	v := k.first
-	times := "once"
-	if k.count > 1 {
-		times = thousands(k.count) + " times"
-	}
 	where := fmt.Sprintf("stream %d", v.Conn.Stream)
 	if p := packetList(v.Packets); p != "" {
 		where += ", packets " + p
@@ -271,11 +277,11 @@ func (r *report) problem(k *group) {
 	}
 	said := fmt.Sprintf("%s %s, %s: %s", first, dayTime(v.Time), where, v.Message)
 	if r.markdown {
-		r.printf("- **%s** `%s` by the %s, %s (%s). %s.<br>→ %s\n", k.rule.Severity, k.rule.ID, blame(v.Blame), times,
+		r.printf("- **%s** `%s` by the %s, %s (%s). %s.<br>→ %s\n", k.rule.Severity, k.rule.ID, v.BlameName(), times(k.count),
 			markdownCell.Replace(who), markdownCell.Replace(said), markdownCell.Replace(v.Hint))
 		return
 	}
-	r.printf("%s\n", wrap(fmt.Sprintf(" %s %s, by the %s, %s (%s)", r.paint(k.rule.Severity), k.rule.ID, blame(v.Blame), times, who), r.o.Width))
+	r.printf("%s\n", wrap(fmt.Sprintf(" %s %s, by the %s, %s (%s)", r.paint(k.rule.Severity), k.rule.ID, v.BlameName(), times(k.count), who), r.o.Width))
 	const indent = "   "
 	for _, s := range []string{said, "→ " + v.Hint} {
 		for _, line := range strings.Split(wrap(s, r.o.Width-len(indent)), "\n") {
@@ -290,11 +296,16 @@ func (r *report) paint(s protocol.Severity) string {
 	if !r.o.Color {
 		return word
 	}
-	const red, yellow, reset = "\x1b[1;31m", "\x1b[33m", "\x1b[0m"
+	return severityColor(s) + word + colorReset
+}
+
+const colorReset = "\x1b[0m"
+
+func severityColor(s protocol.Severity) string {
 	if s == protocol.Error {
-		return red + word + reset
+		return "\x1b[1;31m"
 	}
-	return yellow + word + reset
+	return "\x1b[33m"
 }
 
 var latencyColumns = []column{
@@ -310,7 +321,7 @@ var latencyColumns = []column{
 	{title: "Slowest", width: 9, right: true},
 }
 
-func (r *report) latencies() error {
+func (r *report) latencies(t *Totals) error {
 	heading(r.out, "Requests and how fast their answers came", r.markdown)
 	g := newGrid(r.out, latencyColumns, r.o.Width, r.markdown)
 	for _, letter := range []byte(protocol.Letters) {
@@ -334,10 +345,59 @@ func (r *report) latencies() error {
 	if err := g.close(); err != nil {
 		return err
 	}
+	r.silences(t)
 	if n := r.tally.states[dissect.Orphan]; n > 0 {
 		r.para(fmt.Sprintf("%s answered no request that was captured.", count(n, "response")))
 	}
 	return nil
+}
+
+// whys say in words what the reasons mean.
+var whys = map[dissect.Reason]string{
+	dissect.CaptureLost:    "the answer may be among what was never captured",
+	dissect.NeverDelivered: "sent again by TCP, and never acknowledged: it did not reach the peer",
+	dissect.NotAnswered:    "the peer's TCP has it, its application said nothing",
+	dissect.AnsweredLate:   "the answer came after the timeout",
+	dissect.ConnClosed:     "the connection closed first",
+	dissect.CaptureEnded:   "the capture ended first",
+}
+
+// silences tells why requests have no answer.
+func (r *report) silences(t *Totals) {
+	first, lost := true, false
+	for _, reason := range dissect.Reasons {
+		k := r.tally.reasons[reason]
+		if k.count == 0 {
+			continue
+		}
+		lost = lost || reason == dissect.NeverDelivered || reason == dissect.NotAnswered || reason == dissect.ConnClosed
+		if first {
+			heading(r.out, "Why requests have no answer", r.markdown)
+			first = false
+		}
+		s := fmt.Sprintf("%s, %s: %s", reason, count(k.count, "request"), whys[reason])
+		if len(k.evidence) > 0 {
+			s += fmt.Sprintf(" (the first: stream %d, packets %s)", k.stream, packetList(k.evidence))
+		} else {
+			s += fmt.Sprintf(" (the first: stream %d)", k.stream)
+		}
+		if r.markdown {
+			r.printf("- %s\n", markdownCell.Replace(s))
+			continue
+		}
+		r.printf("%s\n", wrap(" "+s, r.o.Width))
+	}
+	if lost && t.Dropped > 0 {
+		r.para(fmt.Sprintf("The capture itself dropped %s: answers may be among them.", count(int64(t.Dropped), "packet")))
+	}
+}
+
+// times says how often.
+func times(n int64) string {
+	if n == 1 {
+		return "once"
+	}
+	return thousands(n) + " times"
 }
 
 // thousands writes a number with commas.

@@ -211,6 +211,12 @@ func transactionCells(t *dissect.Transaction) []string {
 	if t.HasError {
 		about = strings.TrimPrefix(about+": "+errorCode(t.ErrorCode)+" "+meaning(t.ErrorCode), ": ")
 	}
+	if t.Reason != dissect.NoReason {
+		about = strings.TrimPrefix(about+": "+t.Reason.String(), ": ")
+		if p := packetList(t.Evidence); p != "" {
+			about += ", packets " + p
+		}
+	}
 	return []string{
 		strconv.FormatInt(t.Number, 10), dayTime(startOf(t)), strconv.Itoa(t.Conn.Stream), name, Escape(t.SessionID),
 		t.State.String(), latency, about,
@@ -219,7 +225,7 @@ func transactionCells(t *dissect.Transaction) []string {
 
 func violationCells(v *dissect.Violation) []string {
 	return []string{
-		dayTime(v.Time), strconv.Itoa(v.Conn.Stream), packetList(v.Packets), v.Rule.Severity.String(), blame(v.Blame),
+		dayTime(v.Time), strconv.Itoa(v.Conn.Stream), packetList(v.Packets), v.Severity().String(), v.BlameName(),
 		v.Rule.ID + ": " + v.Message + "\n→ " + v.Hint,
 	}
 }

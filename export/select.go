@@ -33,35 +33,36 @@ func (s *Selection) Others() string {
 	return strings.Join(s.other, ", ")
 }
 
-func (s *Selection) wants(c *dissect.Conn) bool {
+// Wants reports whether records of a connection are let through.
+func (s *Selection) Wants(c *dissect.Conn) bool {
 	return (s.Device == "" || Escape([]byte(c.Device())) == s.Device) &&
 		(len(s.Streams) == 0 || slices.Contains(s.Streams, c.Stream))
 }
 
 // Frame implements dissect.Sink.
 func (s *Selection) Frame(f *dissect.Frame) {
-	if s.wants(f.Conn) {
+	if s.Wants(f.Conn) {
 		s.Writer.Frame(f)
 	}
 }
 
 // Transaction implements dissect.Sink.
 func (s *Selection) Transaction(t *dissect.Transaction) {
-	if s.wants(t.Conn) {
+	if s.Wants(t.Conn) {
 		s.Writer.Transaction(t)
 	}
 }
 
 // Violation implements dissect.Sink.
 func (s *Selection) Violation(v *dissect.Violation) {
-	if s.wants(v.Conn) {
+	if s.Wants(v.Conn) {
 		s.Writer.Violation(v)
 	}
 }
 
 // Stream implements dissect.Sink.
 func (s *Selection) Stream(x *dissect.Stream) {
-	if s.wants(x.Conn) {
+	if s.Wants(x.Conn) {
 		s.found = true
 		s.Writer.Stream(x)
 		return

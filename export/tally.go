@@ -28,6 +28,15 @@ type tally struct {
 	missing      int64
 	worst        protocol.Severity
 	faults       int64
+	reasons      [dissect.CaptureEnded + 1]silence
+	notes        notes
+}
+
+// silence counts the requests without an answer for one reason, and keeps the evidence of the first.
+type silence struct {
+	count    int64
+	stream   int
+	evidence []int64
 }
 
 // letterTally counts the transactions of one type of request.
@@ -126,6 +135,12 @@ func (t *tally) letter(letter byte) *letterTally {
 func (t *tally) Transaction(x *dissect.Transaction) {
 	t.transactions++
 	t.states[x.State]++
+	if k := &t.reasons[x.Reason]; x.Reason != dissect.NoReason {
+		if k.count == 0 {
+			k.stream, k.evidence = x.Conn.Stream, slices.Clone(x.Evidence)
+		}
+		k.count++
+	}
 	switch x.State {
 	case dissect.Unanswered:
 		t.conn(x.Conn).unanswered++
@@ -157,9 +172,9 @@ func (t *tally) Violation(v *dissect.Violation) {
 	if len(g.devices) < maxDevices {
 		g.devices[deviceName(v.Conn)] = struct{}{}
 	}
-	t.blames[blameKey{v.Blame, v.Rule.Severity}]++
-	t.worst = max(t.worst, v.Rule.Severity)
-	if v.Rule.Severity == protocol.Note {
+	t.blames[blameKey{v.Blame, v.Severity()}]++
+	t.worst = max(t.worst, v.Severity())
+	if v.Severity() == protocol.Note {
 		return
 	}
 	t.faults++
@@ -242,7 +257,7 @@ func (t *tally) worstDevices() []*deviceTally {
 func (t *tally) problems() []*group {
 	var list []*group
 	for _, g := range t.groups {
-		if g.rule.Severity != protocol.Note {
+		if g.first.Severity() != protocol.Note {
 			list = append(list, g)
 		}
 	}

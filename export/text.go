@@ -88,6 +88,14 @@ func (w *textWriter) Transaction(t *dissect.Transaction) {
 		b = append(b, ' ')
 		b = append(b, meaning(t.ErrorCode)...)
 	}
+	if t.Reason != dissect.NoReason {
+		b = append(b, ' ')
+		b = append(b, t.Reason.String()...)
+		if p := packetList(t.Evidence); p != "" {
+			b = append(b, " packets "...)
+			b = append(b, p...)
+		}
+	}
 	if t.Device != "" {
 		b = append(b, " device="...)
 		b = AppendEscaped(b, []byte(t.Device))
@@ -105,9 +113,9 @@ func (w *textWriter) Violation(v *dissect.Violation) {
 	b = append(b, " stream "...)
 	b = strconv.AppendInt(b, int64(v.Conn.Stream), 10)
 	b = append(b, ' ')
-	b = append(b, v.Rule.Severity.String()...)
+	b = w.painted(b, v.Severity(), v.Severity().String())
 	b = append(b, ' ')
-	b = append(b, blame(v.Blame)...)
+	b = append(b, v.BlameName()...)
 	b = append(b, ' ')
 	b = append(b, v.Rule.ID...)
 	if len(v.Packets) > 0 {
@@ -154,6 +162,9 @@ func (w *textWriter) Stream(s *dissect.Stream) {
 // Close implements Writer.
 func (w *textWriter) Close(t Totals) error {
 	if w.shows(Summary) {
+		if w.o.Live && w.line != nil {
+			w.out.WriteByte('\n') //nolint:errcheck // the writer keeps its first error for Flush
+		}
 		if err := newReport(w.base, false).write(&t); err != nil {
 			return err
 		}

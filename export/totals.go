@@ -14,6 +14,9 @@ type Totals struct {
 	// Cut counts packets cut by the snap length, OneSided the NUBISON connections of which only one
 	// side was captured, Midstream those whose start was not.
 	Cut, OneSided, Midstream int64
+	// Duplicates counts packets that were captured twice, Large segments that are larger than an Ethernet frame, Backwards
+	// packets whose time is before that of the packet before.
+	Duplicates, Large, Backwards int64
 	// Forgotten counts connections, and GivenUp holes, that a bound on memory made the reassembly
 	// let go of.
 	Forgotten, GivenUp int64
@@ -21,6 +24,9 @@ type Totals struct {
 	OtherPorts []PortCount
 	// Restricted tells that only some ports were looked at.
 	Restricted bool
+	// Filtered tells that only what fits a filter is shown: Fitting records, FittingPackets of FramesInAll NUBISON packets.
+	Filtered                             bool
+	Fitting, FittingPackets, FramesInAll int64
 	// Damage says where the input is damaged, "" if it is whole.
 	Damage string
 }

@@ -50,12 +50,16 @@ type Options struct {
 	View   View
 	// ShowSecrets writes client secrets, tokens and keys in clear.
 	ShowSecrets bool
+	// Detail writes each packet's fields in full, Hex its bytes; both with the format text only.
+	Detail, Hex bool
 	// Flush writes every line out at once.
 	Flush bool
 	// Width is the number of terminal columns that tables may use; 0 means DefaultWidth.
 	Width int
 	// Color uses the terminal's colours.
 	Color bool
+	// Live shows, where no view is named, packets and violations as they come, and the first look at the end.
+	Live bool
 }
 
 // DefaultWidth is used where the output is no terminal.
@@ -69,6 +73,10 @@ type Writer interface {
 	Close(t Totals) error
 	// Worst is the severity of the worst violation so far, Note if there was none.
 	Worst() protocol.Severity
+	// Flush hands on what was written so far.
+	Flush() error
+	// Interim writes the first look at what is known so far. It may be called at any time between records.
+	Interim(out io.Writer, t Totals) error
 }
 
 // New returns a Writer, or an error where format and view do not fit together.
@@ -79,13 +87,16 @@ func New(w io.Writer, o Options) (Writer, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	b := &base{out: bufio.NewWriterSize(w, bufferSize), o: o, tally: newTally()}
+	b := &base{out: newOutput(w), o: o, tally: newTally()}
 	switch o.Format {
 	case NDJSON, JSON:
 		return &jsonWriter{base: b, array: o.Format == JSON}, nil
 	case CSV:
 		return newCSV(b), nil
 	case Text:
+		if o.Detail || o.Hex {
+			return &detailWriter{base: b, lines: &textWriter{base: b}}, nil
+		}
 		return &textWriter{base: b}, nil
 	}
 	return newTables(b), nil
@@ -93,8 +104,13 @@ func New(w io.Writer, o Options) (Writer, error) {
 
 const bufferSize = 128 << 10
 
+func newOutput(w io.Writer) *bufio.Writer { return bufio.NewWriterSize(w, bufferSize) }
+
 // check fills in the default view and refuses what does not fit.
 func (o *Options) check() error {
+	if (o.Detail || o.Hex) && o.Format != Text {
+		return fmt.Errorf("fields and bytes of packets are written as text, not as %s", o.Format)
+	}
 	if o.View != Default && !slices.Contains(Views, o.View) {
 		return fmt.Errorf("view %q is not known; there are: %v", o.View, Views)
 	}
@@ -111,7 +127,7 @@ func (o *Options) check() error {
 			return errors.New("csv holds one table: use --view packets, transactions, violations or streams")
 		}
 	case Text:
-		if o.View == Default {
+		if o.View == Default && !o.Live {
 			o.View = Packets
 		}
 	case Table, Markdown:
@@ -152,7 +168,15 @@ func CountsOnly(w Writer) bool {
 func (b *base) options() *Options { return &b.o }
 
 // shows reports whether records of a kind are shown.
-func (b *base) shows(v View) bool { return b.o.View == v || b.o.View == All }
+func (b *base) shows(v View) bool {
+	if b.o.Live && b.o.View == Default && b.o.Format == Text {
+		return v == Packets || v == Violations || v == Summary
+	}
+	return b.o.View == v || b.o.View == All
+}
+
+// Flush hands on what was written.
+func (b *base) Flush() error { return b.out.Flush() }
 
 // room returns the free part of the output's buffer: a line that fits is written where it stays.
 func (b *base) room() []byte {

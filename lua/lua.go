@@ -54,55 +54,45 @@ func Generate(w io.Writer, o Options) error {
 	if o.Version == "" {
 		o.Version = "(development)"
 	}
-	login := protocol.ByLetter('L')[0].Shape()
 	r := strings.NewReplacer(
-		"@TABLES@", tables(login), "@NAME@", o.Name, "@TITLE@", title, "@TITLESHORT@", strings.ToUpper(o.Name), "@VERSION@", o.Version,
-		"@PORTS@", o.Ports, "@LITTLE@", strconv.FormatBool(o.LittleEndian), "@HEADER@", strconv.Itoa(protocol.HeaderSize),
-		"@TOKENAT@", strconv.Itoa(protocol.TokenAt+1), "@TOKENEND@", strconv.Itoa(protocol.TokenAt+protocol.TokenSize),
-		"@MAXPACKET@", strconv.Itoa(protocol.MaxPacket),
+		"@TABLES@", tables(), "@NAME@", o.Name, "@TITLE@", title, "@SHORT@", strings.ToUpper(o.Name), "@VERSION@", o.Version,
+		"@PORTS@", o.Ports, "@LITTLE@", strconv.FormatBool(o.LittleEndian),
 	)
 	_, err := r.WriteString(w, template)
 	return err
 }
 
 // tables writes the protocol's tables as Lua tables.
-func tables(login *protocol.Shape) string {
+func tables() string {
 	var b strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
-	p("local LETTERS = %q\n", protocol.Letters)
-	p("local LOGIN = { fixed = %d }\n", login.Fixed)
-	p("local NAMES = {")
-	for _, l := range []byte(protocol.Letters) {
-		p(" %c = %q,", l, protocol.Name(l))
-	}
-	p(" }\nlocal TOKENED = {")
-	for _, l := range []byte(protocol.Letters) {
-		if protocol.ByLetter(l)[0].Shape().HasToken {
-			p(" %c = true,", l)
+	p("local HEADER, TOKEN_AT, TOKEN_SIZE, MAX_PACKET = %d, %d, %d, %d -- in bytes\n", protocol.HeaderSize, protocol.TokenAt, protocol.TokenSize,
+		protocol.MaxPacket)
+	p("local LETTERS = %q\nlocal NAMES = {", protocol.Letters)
+	for i, l := range []byte(protocol.Letters) {
+		if i > 0 {
+			p(",")
 		}
+		p(" %c = %q", l, protocol.Name(l))
 	}
 	p(" }\n\nlocal ERRORS = {\n")
 	for _, e := range protocol.ErrorCodes {
-		p("  [%d] = %q,\n", e.Code, e.Meaning)
+		p("  [0x%04x] = %q,\n", e.Code, e.Meaning)
 	}
-	p("}\n\nlocal FIELDS = {\n")
+	p("}\nlocal STATUS = { [0] = \"failure\", [1] = \"success\" }\n\nlocal FIELDS = {\n")
 	for _, f := range fields() {
-		p("  { name = %q, title = %q, ftype = %q", f.name, f.title, f.ftype)
-		if f.values != "" {
-			p(", values = %s", f.values)
+		line := fmt.Sprintf("  { name = %q, title = %q, ftype = %q", f.name, f.title, f.ftype)
+		if f.extra != "" {
+			line += ", " + f.extra
 		}
 		if f.about != "" {
-			p(", about = %q", f.about)
+			about := fmt.Sprintf("about = %q", f.about)
+			if len(line)+len(about) > 114 {
+				about = "\n    " + about
+			}
+			line += ", " + about
 		}
-		p(" },\n")
-	}
-	p("}\n\nlocal P = {\n")
-	for _, f := range distinct() {
-		p("  %s = { name = %q, title = %q, size = %d, kind = %q", key(f), f.Name, f.Title, f.Size, kinds[f.Kind])
-		if f.Secret {
-			p(", secret = true")
-		}
-		p(" },\n")
+		p("%s },\n", strings.ReplaceAll(line, ", \n", ",\n"))
 	}
 	p("}\n\nlocal LAYOUTS = {\n")
 	for _, l := range protocol.Layouts {
@@ -110,64 +100,36 @@ func tables(login *protocol.Shape) string {
 	}
 	p("}\n\nlocal RULES = {\n")
 	for _, r := range protocol.Rules {
-		if !decidable(r) {
-			continue
+		if group, severity := expert(r); Decidable(r) {
+			p("  { id = %q, group = %q, severity = %q },\n", r.ID, group, severity)
 		}
-		group, severity := expert(r)
-		p("  { id = %q, group = %q, severity = %q },\n", r.ID, group, severity)
 	}
 	p("}\n")
 	return b.String()
 }
 
 func layout(b *strings.Builder, l *protocol.Layout) {
-	sh := l.Shape()
-	fmt.Fprintf(b, "  { letter = \"%c\", from = %q, fixed = %d", l.Letter, l.From, sh.Fixed)
-	if sh.LengthWidth > 0 {
-		fmt.Fprintf(b, ", length_at = %d, width = %d", sh.LengthAt, sh.LengthWidth)
-	}
-	if len(l.Tail) > 0 {
-		fmt.Fprintf(b, ", tail_fixed = %d", sh.TailFixed)
-	}
-	if sh.TailLengthWidth > 0 {
-		fmt.Fprintf(b, ", tail_width = %d", sh.TailLengthWidth)
-	}
+	fmt.Fprintf(b, "  { letter = \"%c\", from = %q", l.Letter, l.From)
 	if l.Answers != "" {
 		fmt.Fprintf(b, ", answers = %q, success = %v", l.Answers, l.Outcome == protocol.Success)
 	}
-	b.WriteString(",\n    fields = {")
-	parts(b, l.Fields)
-	b.WriteString(" }, tail = {")
-	parts(b, l.Tail)
-	b.WriteString(" } },\n")
+	fmt.Fprintf(b, ",\n    fields = %q", parts(l.Fields))
+	if len(l.Tail) > 0 {
+		fmt.Fprintf(b, ", tail = %q", parts(l.Tail))
+	}
+	b.WriteString(" },\n")
 }
 
-func parts(b *strings.Builder, list []protocol.Field) {
+func parts(list []protocol.Field) string {
+	var words []string
 	for _, f := range list {
-		fmt.Fprintf(b, " P.%s,", key(f))
-	}
-}
-
-// key names a field in the plugin: with its size where there are several of a name.
-func key(f protocol.Field) string {
-	if f.Kind == protocol.Length {
-		return fmt.Sprintf("%s%d", f.Name, f.Size)
-	}
-	return f.Name
-}
-
-// distinct returns every field of the table once, in its order.
-func distinct() (list []protocol.Field) {
-	seen := map[string]bool{}
-	for _, l := range protocol.Layouts {
-		for _, f := range l.Whole() {
-			if !seen[key(f)] {
-				seen[key(f)] = true
-				list = append(list, f)
-			}
+		if f.Size > 0 {
+			words = append(words, fmt.Sprintf("%s:%d", f.Name, f.Size))
+		} else {
+			words = append(words, f.Name)
 		}
 	}
-	return list
+	return strings.Join(words, " ")
 }
 
 var kinds = map[protocol.Kind]string{
@@ -175,50 +137,56 @@ var kinds = map[protocol.Kind]string{
 	protocol.StatusNum: "status", protocol.Code: "code",
 }
 
-// field is a field of Wireshark's.
-type field struct{ name, title, ftype, values, about string }
+// field is a field of Wireshark's; extra holds more of its Lua table.
+type field struct{ name, title, ftype, extra, about string }
 
 // fields are those of the table, in its order, and the generated ones.
 func fields() (list []field) {
 	seen := map[string]bool{}
 	for _, l := range protocol.Layouts {
 		for _, f := range l.Whole() {
-			if !seen[f.Name] {
-				seen[f.Name] = true
-				list = append(list, field{name: f.Name, title: f.Title, ftype: ftypes[f.Kind], values: values(f.Kind)})
+			if seen[f.Name] {
+				continue
 			}
+			seen[f.Name] = true
+			x := field{name: f.Name, title: f.Title, ftype: ftypes[f.Kind], extra: fmt.Sprintf("kind = %q", kinds[f.Kind])}
+			switch {
+			case f.Secret:
+				x.extra += ", secret = true"
+			case f.Kind == protocol.StatusNum:
+				x.extra += `, values = STATUS`
+			case f.Kind == protocol.Code:
+				x.extra += ", values = ERRORS, hex = true"
+			}
+			list = append(list, x)
 		}
 	}
 	return append(list,
+		field{name: "payload_text", title: "Payload text", ftype: "string", about: "The payload where it is clean UTF-8"},
 		field{name: "name", title: "Name", ftype: "string", about: "The packet's name"},
-		field{name: "request_type", title: "Request type", ftype: "string", about: "The letter of the request that a response answers"},
-		field{name: "offset", title: "Stream offset", ftype: "uint32", about: "In what TCP handed over of this direction"},
+		field{name: "from", title: "Sent by", ftype: "string", about: "device or server"},
+		field{name: "offset", title: "Stream offset", ftype: "uint32", about: "In the bytes that TCP handed over of this direction"},
+		field{name: "length", title: "Length", ftype: "uint32", about: "Of the packet in bytes"},
+		field{name: "missing_bytes", title: "Missing bytes", ftype: "uint32", about: "Bytes of the packet that the capture does not hold"},
+		field{name: "ends_in", title: "Ends in", ftype: "NONE", about: "The capture packet with the last byte, if another one was needed to tell"},
+		field{name: "tail_of", title: "Optional part of", ftype: "NONE", about: "The capture packet that this tail belongs to"},
 		field{name: "device_key", title: "Device", ftype: "string", about: "Product code and identifier of the last login"},
-		field{name: "response_in", title: "Response in", ftype: "response", about: "The packet that answers this request"},
-		field{name: "response_to", title: "Response to", ftype: "request", about: "The packet with the request"},
-		field{name: "latency", title: "Latency", ftype: "time", about: "From the request's packet to the response's"},
+		field{name: "request_type", title: "Request type", ftype: "string", about: "The letter of the request that a response answers"},
+		field{name: "response_in", title: "Response in", ftype: "RESPONSE", about: "The capture packet that answers this request"},
+		field{name: "response_to", title: "Response to", ftype: "REQUEST", about: "The capture packet with the request"},
+		field{name: "latency", title: "Latency", ftype: "time", about: "From the request's last byte to the response's"},
 		field{name: "violation", title: "Violation", ftype: "string", about: "The ID of a rule that is broken"},
-		field{name: "unanswered", title: "No response seen", ftype: "bool"},
+		field{name: "unanswered", title: "No response", ftype: "bool", about: "There is no response within the timeout; known from the second pass on"},
 	)
 }
 
 var ftypes = map[protocol.Kind]string{
 	protocol.Letter: "string", protocol.ID: "string", protocol.Text: "string", protocol.Length: "uint16", protocol.Payload: "bytes",
-	protocol.StatusNum: "uint8", protocol.Code: "hex16",
+	protocol.StatusNum: "uint8", protocol.Code: "uint16",
 }
 
-func values(k protocol.Kind) string {
-	switch k {
-	case protocol.StatusNum:
-		return `{ [0] = "failure", [1] = "success" }`
-	case protocol.Code:
-		return "ERRORS"
-	}
-	return ""
-}
-
-// decidable reports whether one pass over the packets, in the order of the capture, can tell that a rule is broken.
-func decidable(r *protocol.Rule) bool {
+// Decidable reports whether one pass over the packets, in the order of the capture, can tell that a rule is broken.
+func Decidable(r *protocol.Rule) bool {
 	switch r {
 	case protocol.NoResponse, protocol.OrphanResponse, protocol.SessionIDNotEchoed, protocol.UnknownToken, protocol.CaptureGap,
 		protocol.CaptureMidstream:
@@ -243,4 +211,12 @@ func expert(r *protocol.Rule) (group, severity string) {
 		group = "SEQUENCE"
 	}
 	return group, map[protocol.Severity]string{protocol.Error: "ERROR", protocol.Warning: "WARN", protocol.Note: "NOTE"}[r.Severity]
+}
+
+// FieldNames are the names of the plugin's fields, without that of the protocol.
+func FieldNames() (names []string) {
+	for _, f := range fields() {
+		names = append(names, f.name)
+	}
+	return names
 }

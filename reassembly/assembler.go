@@ -20,6 +20,8 @@ type Options struct {
 	// Turn, if it is not nil, is told before a connection is looked at because of a timer, or of the capture's end:
 	// when the timer was due (ns), 0 at the end, and the packet that opened the connection.
 	Turn func(at, opened int64)
+	// Resent is told of a segment with bytes that had been captured before; it may be nil.
+	Resent func(c *Conn, d Direction, bytes, time, packet int64)
 }
 
 func (o Options) withDefaults() Options {
@@ -43,6 +45,9 @@ type Stats struct {
 	// Retransmitted counts bytes that came again; Conflicts those of them that differed from
 	// the first copy while that was still held.
 	Retransmitted, Conflicts int64
+	// Duplicates counts segments with data that were captured twice, as on the pseudo-interface any or on a mirror
+	// port; Large those whose payload is larger than an Ethernet frame: offload joined or did not yet cut them.
+	Duplicates, Large int64
 	// Stray counts segments whose sequence number belongs to no part of their connection, or
 	// that came after its end.
 	Stray int64
@@ -67,7 +72,8 @@ type Assembler struct {
 // part is a part of the connections.
 type part struct {
 	table table
-	held  int // memory of segments behind holes
+	held  int     // memory of segments behind holes
+	over  []*flow // connections that are over, the oldest first
 }
 
 // New returns an assembler that tells the handler.
@@ -148,13 +154,16 @@ func (a *Assembler) next(f *flow, d Direction, s *Segment, time, packet int64) b
 			return false
 		}
 		if off > f.Acked[1-d] {
-			f.Acked[1-d], q.acked = off, off
+			f.acked(1-d, off, packet)
+			q.acked = off
 		}
 	}
 	h.packet = packet
 	if n == 0 {
 		return true
 	}
+	f.remember(d, s, time)
+	a.stats.Large += large(s)
 	h.strange.count = 0
 	off := h.next
 	h.next += n
@@ -189,9 +198,23 @@ func (a *Assembler) bury(f *flow) {
 	rest := *f
 	rest.live = nil
 	rest.due = 0
-	a.parts[f.part].table.replace(f, &rest)
+	p := &a.parts[f.part]
+	p.table.replace(f, &rest)
 	a.forget(f)
+	p.over = append(p.over, &rest)
+	if n := len(p.over); n > maxOver/Parts {
+		// Half at once, so that each is moved about once.
+		for _, old := range p.over[:n/2] {
+			p.table.remove(old)
+		}
+		p.over = p.over[:copy(p.over, p.over[n/2:])]
+		clear(p.over[len(p.over):n])
+	}
 }
+
+// maxOver bounds the connections that are over and yet remembered, to know what comes late for them; it is shared evenly
+// among the Parts.
+const maxOver = 4096
 
 // open starts a connection with its first segment.
 func (a *Assembler) open(s *Segment, no uint8, time, packet int64) (*flow, Direction) {
@@ -259,7 +282,11 @@ func (a *Assembler) take(f *flow, d Direction, s *Segment, time, packet int64) {
 		a.reset(f, d, s, time, packet)
 		return
 	}
-	if s.Length > 0 {
+	switch {
+	case s.Length > 0 && f.isTwin(d, s, time):
+		a.stats.Duplicates++
+	case s.Length > 0:
+		a.stats.Large += large(s)
 		a.data(f, d, piece{
 			seq: seq, b: s.Payload[:min(len(s.Payload), s.Length)], n: int64(s.Length),
 			push: s.Flags&(FlagPSH|FlagFIN) != 0, time: time, packet: packet,
@@ -269,6 +296,16 @@ func (a *Assembler) take(f *flow, d Direction, s *Segment, time, packet int64) {
 		a.fin(f, d, seq+uint32(s.Length), time, packet)
 	}
 	a.settleFIN(f, d, time, packet)
+}
+
+// maxEthernet is the largest TCP payload of an Ethernet frame, in bytes.
+const maxEthernet = 1460
+
+func large(s *Segment) int64 {
+	if s.Length > maxEthernet {
+		return 1
+	}
+	return 0
 }
 
 // data takes in a segment's payload.
@@ -328,7 +365,7 @@ func (a *Assembler) place(f *flow, d Direction, p piece) {
 		old := min(h.next, p.end()) - p.off
 		a.stats.Retransmitted += old
 		if p.n > 1 {
-			f.Resent[d] = max(f.Resent[d], p.off+old)
+			a.resent(f, d, p.off, p.off+old, &p)
 		}
 		p = p.from(h.next)
 	}
@@ -355,6 +392,14 @@ func (a *Assembler) place(f *flow, d Direction, p piece) {
 	}
 }
 
+// resent notes bytes that were sent again.
+func (a *Assembler) resent(f *flow, d Direction, from, to int64, p *piece) {
+	f.resent(d, from, to, p.packet)
+	if a.opts.Resent != nil {
+		a.opts.Resent(&f.Conn, d, to-from, p.time, p.packet)
+	}
+}
+
 // hold keeps what of a piece was not captured before.
 func (a *Assembler) hold(f *flow, d Direction, p piece) {
 	h := &f.half[d]
@@ -364,7 +409,7 @@ func (a *Assembler) hold(f *flow, d Direction, p piece) {
 	a.stats.Retransmitted += again
 	a.stats.Conflicts += differ
 	if again > 0 {
-		f.Resent[d] = max(f.Resent[d], p.end())
+		a.resent(f, d, p.off, p.end(), &p)
 	}
 }
 
@@ -455,7 +500,8 @@ func (a *Assembler) acknowledge(f *flow, from Direction, s *Segment, time, packe
 		return
 	}
 	if off := h.offset(s.Ack); off > f.Acked[d] && off-h.next <= window {
-		f.Acked[d], h.acked = off, off
+		f.acked(d, off, packet)
+		h.acked = off
 		if !h.ended && f.Packets[d] > 0 {
 			a.stall(f, d, time)
 			a.settleFIN(f, d, time, packet)
@@ -532,6 +578,9 @@ func (a *Assembler) settleFIN(f *flow, d Direction, time, packet int64) {
 func (a *Assembler) end(f *flow, d Direction, why End, time, packet int64) {
 	h := &f.half[d]
 	h.ended = true
+	if why == EndFIN || why == EndRST {
+		f.Ended[d] = packet
+	}
 	a.parts[f.part].held -= h.bytes
 	h.held, h.start, h.bytes, h.stalled = nil, nil, 0, false
 	a.h.End(&f.Conn, d, why, time, packet)

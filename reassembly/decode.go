@@ -38,6 +38,7 @@ type Segment struct {
 	f       *flow
 	version uint32
 	d       Direction
+	id      uint32 // IP's identification, and TCP's checksum
 }
 
 // Addr returns the source, the destination.
@@ -232,6 +233,10 @@ func (s *Segment) parse(p *ipPacket) bool {
 	s.Src, s.Dst, s.V6 = p.src, p.dst, p.v6
 	s.SrcPort, s.DstPort = uint16(be16(b)), uint16(be16(b[2:]))
 	s.Seq, s.Ack, s.Flags = binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:]), b[13]
+	s.id = uint32(be16(b[16:]))
+	if !p.v6 {
+		s.id |= uint32(be16(p.raw[4:])) << 16
+	}
 	h := int(b[12]>>4) * 4
 	s.Broken = h < 20 || h > p.length
 	if s.Broken {

@@ -285,6 +285,9 @@ func (t *table) replace(f, by *flow) {
 
 // remove forgets a connection, and moves those up that it was in the way of.
 func (t *table) remove(f *flow) {
+	if t.ring[f.slot] != f {
+		return // forgotten before
+	}
 	t.version++
 	mask := len(t.slots) - 1
 	i := t.place(f)

@@ -31,6 +31,10 @@ type Conn struct {
 	Addr [2]netip.AddrPort
 	// Resent[d] is the end of the furthest bytes of direction d that were sent more than once.
 	Resent [2]int64
+	// Ended[d] is the capture packet with the FIN or RST that ended direction d, 0 if none did.
+	Ended [2]int64
+
+	trail trail
 }
 
 // Chunk is a run of a direction's byte stream, in order and without overlap.

@@ -80,6 +80,6 @@ is it the device, the server, the network, or the capture?`,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newRead(), newLua(), newSimulate(), newViolations(), newVersion())
+	root.AddCommand(newRead(), newLive(), newInterfaces(), newDiff(), newSanitize(), newLua(), newSimulate(), newViolations(), newVersion(), newFollow())
 	return root
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/nubishark/nubishark/capture"
 	"github.com/nubishark/nubishark/dissect"
 	"github.com/nubishark/nubishark/export"
+	"github.com/nubishark/nubishark/filter"
 	"github.com/nubishark/nubishark/protocol"
 )
 
@@ -26,14 +27,18 @@ type analysis struct {
 	timeout        time.Duration
 	device         string
 	streams        []int
+	filter         string
 	count          int64
 	stop           string
 	output         string
 	showSecrets    bool
 	failOn         string
 	color          string
+	detail, hex    bool
 	quiet, perLine bool
 	workers        int
+	write          string
+	context        int
 }
 
 // add defines the flags.
@@ -47,12 +52,15 @@ func (a *analysis) add(cmd *cobra.Command) {
 	f.DurationVar(&a.timeout, "timeout", dissect.DefaultTimeout, "until a request counts as unanswered")
 	f.StringVar(&a.device, "device", "", "only the device with this key (product code _ identifier)")
 	f.IntSliceVar(&a.streams, "stream", nil, "only these connections (Wireshark's tcp.stream)")
+	f.StringVarP(&a.filter, "display-filter", "Y", "", "only what fits a display filter, with the fields of the Wireshark plugin, as 'nubison.type == \"D\" && nubison.latency > 0.5'")
 	f.Int64VarP(&a.count, "count", "c", 0, "stop after so many packets")
 	f.StringVarP(&a.stop, "autostop", "a", "", "stop after so much capture time: duration:SECONDS")
 	f.StringVarP(&a.output, "output", "o", "", "write to a file, which appears when it is complete")
 	f.BoolVar(&a.showSecrets, "show-secrets", false, "show client secrets, access tokens and encryption keys")
 	f.StringVar(&a.failOn, "fail-on", "", "exit with status 3 if there is a violation: error|warning")
 	f.StringVar(&a.color, "color", "auto", "colours: auto|always|never")
+	f.BoolVarP(&a.detail, "detail", "V", false, "the fields of each packet in full, as text")
+	f.BoolVarP(&a.hex, "hex", "x", false, "the bytes of each packet, in the colours of their fields")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no progress")
 	f.BoolVarP(&a.perLine, "line-buffered", "l", false, "write each line at once")
 	f.IntVar(&a.workers, "workers", 0, "how many connections are worked on at the same time")
@@ -104,6 +112,8 @@ are one capture in the order of time.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.read(cmd, args) },
 	}
 	a.add(cmd)
+	cmd.Flags().StringVarP(&a.write, "write", "w", "", "write the packets of the connections that are shown to a pcapng file, with violations as comments")
+	cmd.Flags().IntVar(&a.context, "context", -1, "with -w: only the packets that carried what is shown, and so many of their connection around them")
 	return cmd
 }
 
@@ -182,6 +192,7 @@ func (a *analysis) severity() (protocol.Severity, error) {
 }
 
 func (a *analysis) read(cmd *cobra.Command, files []string) error {
+	a.asText(cmd)
 	opts, err := a.options()
 	if err != nil {
 		return err
@@ -197,6 +208,9 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 	if f, twice := sameTwice(files); twice {
 		return failed(statusUsage, "%s is named twice", f)
 	}
+	if err := a.checkCut(files); err != nil {
+		return err
+	}
 	src, err := capture.Open(files...)
 	if err != nil {
 		return failed(statusInput, "%w", err)
@@ -208,16 +222,15 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 	defer out.abort()
 	w, err := export.New(out, export.Options{
 		Format: export.Format(a.format), View: export.View(a.view), ShowSecrets: a.showSecrets, Flush: a.perLine,
-		Width: term.width, Color: term.color,
+		Width: term.width, Color: term.color, Detail: a.detail, Hex: a.hex,
 	})
 	if err != nil {
 		return failed(statusUsage, "%w", err)
 	}
-	sink := w
-	var selection *export.Selection
-	if a.device != "" || len(a.streams) > 0 {
-		selection = &export.Selection{Writer: w, Device: a.device, Streams: a.streams}
-		sink = selection
+	w, shown := a.cutting(w)
+	sink, selection, err := a.selected(w)
+	if err != nil {
+		return err
 	}
 	bar := newProgress(cmd.ErrOrStderr(), !a.quiet && term.progress)
 	opts.Progress = bar.show
@@ -241,10 +254,36 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 	if selection != nil && selection.Empty() {
 		return failed(statusInput, "nothing fits --device and --stream; there are: %s", selection.Others())
 	}
+	if err := a.cutOut(ctx, cmd, files, &opts, shown); err != nil {
+		return err
+	}
 	if limit > protocol.Note && sink.Worst() >= limit {
 		return errFound
 	}
 	return nil
+}
+
+// selected puts in front of a writer what leaves out the rest of the records. The selection is nil where none was asked for.
+func (a *analysis) selected(w export.Writer) (export.Writer, *export.Selection, error) {
+	if a.filter != "" {
+		f, err := filter.Compile(a.filter, export.FilterFields())
+		if err != nil {
+			return nil, nil, failed(statusUsage, "filter: %w", err)
+		}
+		w = export.NewFiltered(w, f)
+	}
+	if a.device == "" && len(a.streams) == 0 {
+		return w, nil, nil
+	}
+	s := &export.Selection{Writer: w, Device: a.device, Streams: a.streams}
+	return s, s, nil
+}
+
+// asText makes text the format of -V and -x, if none is named.
+func (a *analysis) asText(cmd *cobra.Command) {
+	if (a.detail || a.hex) && !cmd.Flags().Changed("format") {
+		a.format = string(export.Text)
+	}
 }
 
 // totals are what the output says beside the records.
@@ -253,7 +292,7 @@ func totals(files []string, restricted bool, r *analyze.Result, damage error) ex
 		Restricted: restricted,
 		Name:       strings.Join(files, ", "), Packets: r.Packets, TCPStreams: r.TCPStreams, NubisonStreams: r.NubisonStreams,
 		First: r.First, Last: r.Last, Received: r.Capture.Received, Dropped: r.Capture.Dropped, Counted: r.Capture.Known,
-		Cut: r.Cut, OneSided: r.OneSided, Midstream: r.Midstream, Forgotten: r.TCP.Evicted, GivenUp: r.TCP.Forced,
+		Cut: r.Cut, OneSided: r.OneSided, Midstream: r.Midstream, Duplicates: r.TCP.Duplicates, Large: r.TCP.Large, Backwards: r.Backwards, Forgotten: r.TCP.Evicted, GivenUp: r.TCP.Forced,
 	}
 	for _, p := range r.OtherPorts {
 		t.OtherPorts = append(t.OtherPorts, export.PortCount(p))

@@ -1,0 +1,237 @@
+package analyze
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/nubishark/nubishark/capture"
+	"github.com/nubishark/nubishark/dissect"
+)
+
+// wire is a capture that is put together packet by packet, each at its time in seconds. It starts with a handshake and a login.
+type wire struct {
+	t       *testing.T
+	buf     bytes.Buffer
+	w       *capture.PcapWriter
+	seq     [2]uint32 // what comes next
+	acked   [2]uint32 // what each side has acknowledged of the other's
+	packets int
+}
+
+const wireToken = "tokentokentokentokentoke"
+
+func newWire(t *testing.T) *wire {
+	x := &wire{t: t, seq: [2]uint32{100, 500}, acked: [2]uint32{500, 100}}
+	x.w = capture.NewPcapWriter(&x.buf, 101, true)
+	x.put(0, tcp(true, 99, 0, 2, ""))
+	x.put(0, tcp(false, 499, 100, 18, ""))
+	x.put(0, tcp(true, 100, 500, 16, ""))
+	x.say(0, 0, "Lsession1"+"client00000000000000"+"secret00000000000000"+"PRODUCT1"+"\x03"+"dev")
+	x.say(0, 1, "Rsession1\x01"+wireToken)
+	x.ack(0, 0)
+	return x
+}
+
+func (x *wire) put(at float64, p []byte) {
+	x.packets++
+	if err := x.w.Write(capture.Packet{Time: 1e9 + int64(at*1e9) + int64(x.packets), Link: 101, WireLen: len(p), Data: p}); err != nil {
+		x.t.Fatal(err)
+	}
+}
+
+// say sends bytes; side 0 is the device. They acknowledge what the side has acknowledged before, and nothing more.
+func (x *wire) say(at float64, side int, s string) *wire {
+	x.put(at, tcp(side == 0, x.seq[side], x.acked[side], 24, s))
+	x.seq[side] += uint32(len(s))
+	if side == 1 && strings.HasPrefix(s, "Rsession1") {
+		x.acked[1] = x.seq[0]
+	}
+	return x
+}
+
+// unseen sends bytes that the capture misses.
+func (x *wire) unseen(side int, s string) *wire {
+	x.seq[side] += uint32(len(s))
+	return x
+}
+
+// again sends the last n bytes once more.
+func (x *wire) again(at float64, side, n int, s string) *wire {
+	x.put(at, tcp(side == 0, x.seq[side]-uint32(n), x.acked[side], 24, s))
+	return x
+}
+
+// ack acknowledges all that the other side has sent.
+func (x *wire) ack(at float64, side int) *wire { return x.ackBut(at, side, 0) }
+
+// ackBut acknowledges all but n bytes.
+func (x *wire) ackBut(at float64, side int, n uint32) *wire {
+	x.acked[side] = x.seq[1-side] - n
+	x.put(at, tcp(side == 0, x.seq[side], x.acked[side], 16, ""))
+	return x
+}
+
+func (x *wire) flag(at float64, side int, flags byte) *wire {
+	x.put(at, tcp(side == 0, x.seq[side], x.acked[side], flags|16, ""))
+	return x
+}
+
+// elsewhere is a packet of another connection, by which time goes on.
+func (x *wire) elsewhere(at float64) *wire {
+	p := tcp(true, 1, 1, 16, "")
+	binary.BigEndian.PutUint16(p[20:], 41000)
+	x.put(at, p)
+	return x
+}
+
+// twice gives a packet an IP ID, so that it is known again if it is captured twice.
+func twice(p []byte, id uint16) []byte {
+	binary.BigEndian.PutUint16(p[4:], id)
+	return p
+}
+
+// verdicts are the transactions and violations but for the login's.
+type verdicts struct{ lines []string }
+
+func (v *verdicts) Frame(*dissect.Frame)   {}
+func (v *verdicts) Stream(*dissect.Stream) {}
+func (v *verdicts) Transaction(t *dissect.Transaction) {
+	if t.Letter != 'L' {
+		v.lines = append(v.lines, strings.TrimSpace(fmt.Sprintf("%v %v %v", t.State, t.Reason, t.Evidence)))
+	}
+}
+
+func (v *verdicts) Violation(x *dissect.Violation) {
+	v.lines = append(v.lines, strings.TrimSpace(fmt.Sprintf("! %s %v by %s %v", x.Rule.ID, x.Severity(), x.BlameName(), x.Reason)))
+}
+
+func (x *wire) verdicts() string {
+	if err := x.w.Close(); err != nil {
+		x.t.Fatal(err)
+	}
+	src, err := capture.NewReader(&x.buf, "wire")
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	var v verdicts
+	if _, err := Run(context.Background(), src, Options{}, &v); err != nil {
+		x.t.Fatal(err)
+	}
+	return strings.Join(v.lines, "\n")
+}
+
+// The packets of the handshake and the login are 1 to 6: what a case sends starts with 7.
+func TestReasons(t *testing.T) {
+	const data, answer = "Dsession2" + wireToken + "\x00\x05hello", "Rsession2\x01"
+	const unanswered = "! no-response warning by server delivered-not-answered\n"
+	for name, c := range map[string]struct {
+		make func(x *wire)
+		want string
+	}{
+		"acknowledged, and nothing said": {
+			func(x *wire) { x.say(1, 0, data).ack(1.1, 1).elsewhere(32) },
+			unanswered + "unanswered delivered-not-answered [8]",
+		},
+		"acknowledged but for its last byte, and not sent again": {
+			func(x *wire) { x.say(1, 0, data).ackBut(1.1, 1, 1).elsewhere(32) },
+			unanswered + "unanswered delivered-not-answered []",
+		},
+		"no acknowledgement was captured, and it was not sent again": {
+			func(x *wire) { x.say(1, 0, data).elsewhere(32) },
+			unanswered + "unanswered delivered-not-answered []",
+		},
+		"sent again and again": {
+			func(x *wire) {
+				x.say(1, 0, data).again(1.3, 0, len(data), data).again(2, 0, len(data), data).elsewhere(32)
+			},
+			"! no-response note by network never-delivered\nunanswered never-delivered [8 9]",
+		},
+		"sent again, acknowledged but for its last byte": {
+			func(x *wire) { x.say(1, 0, data).again(1.3, 0, len(data), data).ackBut(1.4, 1, 1).elsewhere(32) },
+			"! no-response note by network never-delivered\nunanswered never-delivered [8]",
+		},
+		"sent again, and acknowledged then": {
+			func(x *wire) { x.say(1, 0, data).again(1.3, 0, len(data), data).ack(1.4, 1).elsewhere(32) },
+			unanswered + "unanswered delivered-not-answered [9]",
+		},
+		"another packet was sent again": {
+			func(x *wire) {
+				x.say(1, 0, data).say(1, 0, "D"+"session3"+data[9:]).again(1.3, 0, len(data), "D"+"session3"+data[9:]).elsewhere(32)
+			},
+			unanswered + "! no-response note by network never-delivered\nunanswered delivered-not-answered []\nunanswered never-delivered [9]",
+		},
+		"captured twice": {
+			func(x *wire) {
+				p := twice(tcp(true, x.seq[0], x.acked[0], 24, data), 7)
+				x.put(1, p)
+				x.put(1.001, p)
+				x.seq[0] += uint32(len(data))
+				x.elsewhere(32)
+			},
+			unanswered + "unanswered delivered-not-answered []",
+		},
+		"the same bytes under another IP ID were sent again": {
+			func(x *wire) {
+				x.put(1, twice(tcp(true, x.seq[0], x.acked[0], 24, data), 7))
+				x.put(1.001, twice(tcp(true, x.seq[0], x.acked[0], 24, data), 8))
+				x.seq[0] += uint32(len(data))
+				x.elsewhere(32)
+			},
+			"! no-response note by network never-delivered\nunanswered never-delivered [8]",
+		},
+		"answered late": {
+			func(x *wire) { x.say(1, 0, data).ack(1.1, 1).say(32, 1, answer).elsewhere(70) },
+			unanswered + "! late-response warning by server answered-late\nunanswered answered-late [9]",
+		},
+		"answered in time": {
+			func(x *wire) { x.say(1, 0, data).ack(1.1, 1).say(30.9, 1, answer).elsewhere(70) },
+			"answered  []",
+		},
+		"answered when nobody waits any more": {
+			func(x *wire) { x.say(1, 0, data).ack(1.1, 1).say(62, 1, answer).elsewhere(70) },
+			unanswered + "unanswered delivered-not-answered [8]\n! late-response warning by server answered-late",
+		},
+		"the responder closes": {
+			func(x *wire) { x.say(1, 0, data).ack(1.1, 1).flag(2, 1, 1).elsewhere(70) },
+			"! no-response warning by server closed\nunanswered closed [9]",
+		},
+		"the requester resets": {
+			func(x *wire) { x.say(1, 0, data).ack(1.1, 1).flag(2, 0, 4).elsewhere(70) },
+			"! no-response warning by device closed\nunanswered closed [9]",
+		},
+		"the responder closes when the time is over": {
+			func(x *wire) { x.say(1, 0, data).ack(1.1, 1).flag(32, 1, 1).elsewhere(70) },
+			unanswered + "unanswered delivered-not-answered [8]",
+		},
+		"it never reached the peer, and the requester gives up": {
+			func(x *wire) { x.say(1, 0, data).again(1.3, 0, len(data), data).flag(9, 0, 4).elsewhere(70) },
+			"! no-response note by network never-delivered\nunanswered never-delivered [8]",
+		},
+		"the capture lost the answer": {
+			func(x *wire) { x.say(1, 0, data).ack(1.1, 1).unseen(1, answer).ack(1.2, 0).elsewhere(32) },
+			"! capture-gap note by capture\nunanswered capture-lost [9]",
+		},
+		"the capture lost an answer of before": {
+			func(x *wire) { x.unseen(1, answer).ack(0.5, 0).elsewhere(3).say(4, 0, data).ack(4.1, 1).elsewhere(36) },
+			"! capture-gap note by capture\n" + unanswered + "unanswered delivered-not-answered [10]",
+		},
+		"the capture ends": {
+			func(x *wire) { x.say(1, 0, data).ack(1.1, 1).elsewhere(30.9) },
+			"pending capture-ended []",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := newWire(t)
+			c.make(x)
+			if d := cmp.Diff(c.want, x.verdicts()); d != "" {
+				t.Errorf("-want +got:\n%s", d)
+			}
+		})
+	}
+}

@@ -1,0 +1,160 @@
+package dissect
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Note is something worth knowing of a device that breaks no rule: that it is late, silent, or comes back too often.
+type Note struct {
+	// ID is heartbeat-missed, device-silent or reconnect-storm.
+	ID     string
+	Conn   *Conn
+	Device string
+	// Time is the moment from which it is so (ns since 1970); Message says what with its times.
+	Time    int64
+	Message string
+}
+
+// The notes.
+const (
+	HeartbeatMissed = "heartbeat-missed"
+	DeviceSilent    = "device-silent"
+	ReconnectStorm  = "reconnect-storm"
+)
+
+// NoteSink is a Sink that wants notes, too.
+type NoteSink interface{ Note(*Note) }
+
+const (
+	// beatsLearned is the number of intervals between heartbeats whose middle one is the period.
+	beatsLearned = 5
+	minLearned   = 3
+	// A storm is so many logins of a device within so much time.
+	stormLogins = 5
+	stormTime   = 60 * second
+	// maxComers bounds the devices whose logins are remembered.
+	maxComers = 16384
+)
+
+// pulse is how a device lets itself be heard on a connection.
+type pulse struct {
+	beat   int64 // time of the last heartbeat
+	heard  int64 // time of the device's last packet
+	period int64 // between heartbeats, 0 while it is not known
+	gaps   [beatsLearned]int64
+	n      int
+	told   int // 1 that a beat is missed, 2 that the device is silent
+}
+
+// feel takes in a packet of the device.
+func (c *Dialogue) feel(dir int, letter byte, time int64) {
+	p := &c.pulse
+	if dir != c.deviceDir {
+		return
+	}
+	p.heard, p.told = max(p.heard, time), 0
+	switch letter {
+	case 'H':
+		if p.beat > 0 && time > p.beat {
+			p.gaps[p.n%beatsLearned] = time - p.beat
+			p.n++
+		}
+		p.beat = max(p.beat, time)
+		if k := min(p.n, beatsLearned); k >= minLearned {
+			list := p.gaps
+			slices.Sort(list[:k])
+			p.period = list[k/2]
+		}
+	case 'L':
+		if c.device != "" {
+			c.d.add(&arrival{c.conn, c.device, time})
+		}
+	}
+	if due := c.pulseDue(); due > 0 {
+		c.armBy(due)
+	}
+}
+
+// pulseDue is the moment at which the device's silence says something, 0 for never.
+func (c *Dialogue) pulseDue() int64 {
+	p := &c.pulse
+	if p.period == 0 || c.standing != confirmed || c.half[c.deviceDir].ended != running {
+		return 0
+	}
+	switch p.told {
+	case 0:
+		return p.heard + p.period + max(p.period/2, second)
+	case 1:
+		return p.heard + 3*p.period + second
+	}
+	return 0
+}
+
+// checkPulse tells of a silence, if it is time.
+func (c *Dialogue) checkPulse(now int64) {
+	for due := c.pulseDue(); due > 0 && due <= now; due = c.pulseDue() {
+		p := &c.pulse
+		p.told++
+		n := &Note{ID: HeartbeatMissed, Conn: c.conn, Device: c.device, Time: p.heard + p.period}
+		n.Message = fmt.Sprintf("nothing from the device since %s: heartbeats came every %s", clockTime(p.heard), span(p.period))
+		if p.told > 1 {
+			n.ID, n.Time = DeviceSilent, due
+			n.Message = fmt.Sprintf("nothing from the device since %s, for three heartbeats of %s, and the connection is open", clockTime(p.heard), span(p.period))
+		}
+		c.out(n)
+	}
+}
+
+// comer is what is remembered of a device's logins.
+type comer struct {
+	logins [stormLogins]int64
+	n      int
+	told   int64 // time of the last login of a storm that was told
+}
+
+// arrival is a login of a device.
+type arrival struct {
+	conn   *Conn
+	device string
+	time   int64
+}
+
+// give notes the login, and tells of a storm of them.
+func (a *arrival) give(n *Numbering) {
+	x := n.comers[a.device]
+	if x == nil {
+		if len(n.comers) >= maxComers || n.comers == nil {
+			n.comers = make(map[string]*comer)
+		}
+		x = &comer{}
+		n.comers[a.device] = x
+	}
+	x.logins[x.n%stormLogins] = a.time
+	x.n++
+	first := x.logins[x.n%stormLogins] // the oldest of them
+	if x.n < stormLogins || a.time-first > stormTime {
+		return
+	}
+	fresh := x.told == 0 || a.time-x.told > stormTime
+	x.told = a.time
+	if fresh {
+		(&Note{
+			ID: ReconnectStorm, Conn: a.conn, Device: a.device, Time: a.time,
+			Message: fmt.Sprintf("%d logins of the device within %s, since %s", stormLogins, span(a.time-first), clockTime(first)),
+		}).give(n)
+	}
+}
+
+// give hands the note to a sink that wants it.
+func (x *Note) give(n *Numbering) {
+	if s, ok := n.sink.(NoteSink); ok {
+		s.Note(x)
+	}
+}
+
+func clockTime(ns int64) string { return time.Unix(0, ns).UTC().Format("15:04:05.000") }
+
+// span is a duration to a tenth of a second.
+func span(ns int64) string { return time.Duration(ns).Round(100 * time.Millisecond).String() }

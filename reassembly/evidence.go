@@ -1,0 +1,132 @@
+package reassembly
+
+// trail is what explains a silence: of each direction the latest acknowledgements of its bytes and the latest bytes that
+// were sent again; and which segments came last, to know a packet that was captured twice. Every packet adds to it, and there
+// are many connections, so it is small.
+type trail struct {
+	acks  [2]acks
+	twins [2]twins
+	again [2]*resents // nil while nothing was sent again
+	// packet is that of the latest acknowledgement.
+	packet int64
+}
+
+// acks are the latest acknowledgements of a direction: the lower halves of how far they went, and of their packets' numbers.
+type acks struct {
+	list [8]struct{ to, packet uint32 }
+	n    uint32
+}
+
+// resents are the latest stretches of a direction that were sent again.
+type resents struct {
+	list [8]struct{ from, to, packet int64 }
+	n    uint32
+}
+
+// latest calls do with the places of a ring that holds what came last of n, the earliest first, until it returns false.
+func latest(n, size uint32, do func(at uint32) bool) {
+	for i := n - min(n, size); i != n; i++ {
+		if !do(i % size) {
+			return
+		}
+	}
+}
+
+// below returns the largest number up to top with this lower half.
+func below(top int64, lower uint32) int64 { return top - int64(uint32(top)-lower) }
+
+// AckedIn tells whether the receiver of a direction has acknowledged its bytes before a stream offset, and in which capture
+// packet: the first one that is remembered, of the latest 8 acknowledgements.
+func (c *Conn) AckedIn(d Direction, end int64) (packet int64, ok bool) {
+	k := &c.trail.acks[d]
+	latest(k.n, uint32(len(k.list)), func(at uint32) bool {
+		if ok = below(c.Acked[d], k.list[at].to) >= end; ok {
+			packet = below(c.trail.packet, k.list[at].packet)
+		}
+		return !ok
+	})
+	return packet, ok
+}
+
+// ResentIn lists the capture packets, of the latest 8 that carried bytes of a direction again, that did so with bytes between
+// two stream offsets.
+func (c *Conn) ResentIn(d Direction, from, to int64) (packets []int64) {
+	k := c.trail.again[d]
+	if k == nil {
+		return nil
+	}
+	latest(k.n, uint32(len(k.list)), func(at uint32) bool {
+		if m := &k.list[at]; m.from < to && m.to > from {
+			packets = append(packets, m.packet)
+		}
+		return true
+	})
+	return packets
+}
+
+// resent notes bytes that were sent again.
+func (c *Conn) resent(d Direction, from, to, packet int64) {
+	c.Resent[d] = max(c.Resent[d], to)
+	if c.trail.again[d] == nil {
+		c.trail.again[d] = &resents{}
+	}
+	k := c.trail.again[d]
+	m := &k.list[k.n%uint32(len(k.list))]
+	m.from, m.to, m.packet = from, to, packet
+	k.n++
+}
+
+// acked notes how far a direction was acknowledged.
+func (c *Conn) acked(d Direction, to, packet int64) {
+	c.Acked[d], c.trail.packet = to, packet
+	k := &c.trail.acks[d]
+	m := &k.list[k.n%uint32(len(k.list))]
+	m.to, m.packet = uint32(to), uint32(packet)
+	k.n++
+}
+
+// twin is what two captures of the same packet have in common, and a segment that TCP sent again has not: its IP ID, or the
+// checksum over its timestamps and acknowledgement. The time is in units of 2^twinUnit ns.
+type twin struct{ seq, id, n, time uint32 }
+
+// twins are a direction's latest segments with data.
+type twins struct {
+	list [4]twin
+	next uint8
+}
+
+const twinUnit = 16
+
+// twinTime is how far apart two captures of a packet may be; TCP takes longer to send again.
+const twinTime = 20e6 >> twinUnit
+
+// isTwin reports whether a segment was captured before, and remembers it.
+func (c *Conn) isTwin(d Direction, s *Segment, time int64) bool {
+	if c.trail.twins[d].has(s, time) {
+		return true
+	}
+	c.remember(d, s, time)
+	return false
+}
+
+func (t *twins) has(s *Segment, time int64) bool {
+	now := uint32(time >> twinUnit)
+	for i := range t.list {
+		y := &t.list[i]
+		if y.seq == s.Seq && y.id == s.id && s.id != 0 && y.n == uint32(s.Length) && now-y.time+twinTime <= 2*twinTime {
+			return true
+		}
+	}
+	return false
+}
+
+// remember notes a segment with data.
+func (c *Conn) remember(d Direction, s *Segment, time int64) {
+	t := &c.trail.twins[d]
+	t.list[t.next] = twin{s.Seq, s.id, uint32(s.Length), uint32(time >> twinUnit)}
+	t.next = (t.next + 1) % uint8(len(t.list))
+}
+
+// ID tells a packet that was captured twice from one that TCP sent again: IPv4's identification in the upper half, TCP's checksum
+// in the lower.
+func (s *Segment) ID() uint32 { return s.id }

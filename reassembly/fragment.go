@@ -1,0 +1,24 @@
+package reassembly
+
+import (
+	"net/netip"
+
+	"github.com/nubishark/nubishark/capture"
+)
+
+// Fragment returns the addresses of a packet that is a fragment of an IP packet; ok is false for any other, and for
+// fragments inside tunnels.
+func Fragment(p *capture.Packet) (src, dst netip.Addr, ok bool) {
+	n := network(p.Link, p.Data)
+	if n == nil {
+		n = unwrapLink(p.Link, p.Data)
+	}
+	var ip ipPacket
+	if n == nil || !ip.parse(n, p.WireLen-len(p.Data)) || !ip.frag {
+		return src, dst, false
+	}
+	if ip.v6 {
+		return netip.AddrFrom16(ip.src), netip.AddrFrom16(ip.dst), true
+	}
+	return netip.AddrFrom4([4]byte(ip.src[:4])), netip.AddrFrom4([4]byte(ip.dst[:4])), true
+}
