@@ -19,6 +19,7 @@ type Dissector struct {
 	out     *Numbering // nil where another collects the records
 	scratch settled
 	spare   *transaction // those that can be used again
+	stock   stock
 	shared  *Shared      // nil where it works alone
 	who     int
 	moment  Moment

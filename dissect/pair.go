@@ -57,7 +57,7 @@ func (h *half) after(s *settled) {
 func (c *Dialogue) answered(requester *half, t *transaction) {
 	requester.requests.finish(t)
 	c.tellRequest(t.id)
-	c.emitTransaction(t, requester.requests.done.remember(t))
+	c.emitTransaction(t, requester.requests.done.remember(t, &c.d.stock))
 	c.claimFailed(t)
 	c.release(t)
 }
@@ -267,7 +267,7 @@ func (c *Dialogue) claim(h *half, t *transaction) bool {
 	h.requests.finish(t)
 	c.tellRequest(t.id)
 	c.emitViolation(u.h.about(u.response, protocol.SessionIDNotEchoed, fmt.Sprintf("the answer carries session ID %s, but the only request that waited had %s", quote(u.response.SessionID), quote(t.id[:]))))
-	c.emitTransaction(t, h.requests.done.remember(t))
+	c.emitTransaction(t, h.requests.done.remember(t, &c.d.stock))
 	c.release(u.tx)
 	c.release(t)
 	return true
@@ -285,7 +285,7 @@ func (c *Dialogue) unanswered(h *half, t *transaction, timeout bool) {
 	if !t.excused && t.faults == 0 && !c.explained(h, t) {
 		c.emitViolation(c.noResponse(h, t, timeout))
 	}
-	if at := h.requests.done.remember(t); t.mayComeLate() {
+	if at := h.requests.done.remember(t, &c.d.stock); t.mayComeLate() {
 		c.holdBack(t, at)
 	} else {
 		c.emitTransaction(t, at)
@@ -338,6 +338,7 @@ func (c *Dialogue) finish() {
 	c.held, c.late, c.tokens = nil, nil, tokens{}
 	for i := range c.half {
 		h := &c.half[i]
+		h.requests.done.release(&c.d.stock)
 		c.releaseAll(&h.requests)
 		h.buf, h.back, h.segs, h.doubtful = nil, nil, nil, nil
 	}

@@ -2,6 +2,7 @@ package dissect
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"github.com/nubishark/nubishark/protocol"
 )
@@ -115,11 +116,10 @@ const maxOutstanding = 1 << 16
 // requests are one side's requests: those outstanding, in the order of their times, and the latest finished ones.
 type requests struct {
 	first, last *transaction
-	n           int
-	visible     int                  // of the outstanding ones, those that an answer finds
+	n, visible  int32                // of the outstanding ones; of those, the ones that an answer finds
 	index       map[sid]*transaction // of these, once there are many
+	early       map[sid]bool         // what orphan responses carried: their requests may yet be found
 	done        history
-	early       map[sid]bool // what orphan responses carried: their requests may yet be found
 }
 
 // manyRequests is the number of outstanding requests that are looked through one by one.
@@ -309,8 +309,8 @@ func (p past) letter() byte {
 type history struct {
 	list  []past
 	index []uint32 // open addressing; a part of a hash, and 1 more than the place in the ring; 0 where it is free
-	next  int      // in the ring, once it is full
 	start int64    // of the connection
+	next  int32    // in the ring, once it is full
 }
 
 // time is that of the request (ns).
@@ -347,7 +347,7 @@ func (f *history) find(s sid) (p past, at int32, ok bool) {
 }
 
 // remember keeps a finished transaction in the place of the one that was remembered first, and returns that.
-func (f *history) remember(t *transaction) int32 {
+func (f *history) remember(t *transaction, s *stock) int32 {
 	p := past{t.id.word(), (t.requestTime-f.start)<<(stateBits+letterBits) | int64(letterCodes[t.letter])<<stateBits | int64(t.state)}
 	if _, at, ok := f.find(t.id); ok {
 		f.list[at] = p
@@ -355,10 +355,10 @@ func (f *history) remember(t *transaction) int32 {
 	}
 	at := len(f.list)
 	if at < maxFinished {
-		f.grow()
+		f.grow(s)
 		f.list = append(f.list, p)
 	} else {
-		at = f.next
+		at = int(f.next)
 		f.next = (f.next + 1) % maxFinished
 		f.forget(f.list[at].id)
 		f.list[at] = p
@@ -368,14 +368,66 @@ func (f *history) remember(t *transaction) int32 {
 }
 
 // grow makes room for one more: at most four fifths of the index are used.
-func (f *history) grow() {
-	f.list = roomForOne(f.list)
+func (f *history) grow(s *stock) {
+	if n := len(f.list); n == cap(f.list) {
+		bigger := s.pasts.get(max(4, 2*n))[:n]
+		copy(bigger, f.list)
+		s.pasts.put(f.list)
+		f.list = bigger
+	}
 	if 5*(len(f.list)+1) <= 4*len(f.index) {
 		return
 	}
-	f.index = make([]uint32, max(8, 2*len(f.index)))
+	n := max(8, 2*len(f.index))
+	s.places.put(f.index)
+	f.index = s.places.get(n)[:n]
+	clear(f.index)
 	for i := range f.list {
 		f.put(f.list[i].id, i)
+	}
+}
+
+// release gives back the memory of the history of a connection that has ended.
+func (f *history) release(s *stock) {
+	s.pasts.put(f.list)
+	s.places.put(f.index)
+	f.list, f.index = nil, nil
+}
+
+// stock keeps the memory of histories, to be used again: connections come and go.
+type stock struct {
+	pasts  shelf[past]
+	places shelf[uint32]
+}
+
+// shelf keeps slices by the powers of two that are their capacities.
+type shelf[T any] struct {
+	free [12][][]T
+	n    int // elements in all
+}
+
+// maxShelf bounds the elements that a shelf keeps.
+const maxShelf = 1 << 18
+
+// get returns a slice of a capacity that is a power of two, at most 2,048; what is in it is left from before.
+func (s *shelf[T]) get(size int) []T {
+	list := &s.free[bits.TrailingZeros(uint(size))]
+	n := len(*list)
+	if n == 0 {
+		return make([]T, 0, size)
+	}
+	x := (*list)[n-1]
+	(*list)[n-1] = nil
+	*list = (*list)[:n-1]
+	s.n -= size
+	return x[:0]
+}
+
+func (s *shelf[T]) put(x []T) {
+	if n := cap(x); n > 0 && s.n+n <= maxShelf {
+		list := &s.free[bits.TrailingZeros(uint(n))]
+		*list = append(*list, x)
+		s.n += n
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 )
@@ -38,10 +37,7 @@ func failed(status int, format string, args ...any) error {
 var errFound = &failure{statusFound, nil}
 
 func main() {
-	if os.Getenv("GOGC") == "" {
-		// What is allocated stays, mostly: connections, and what is remembered of them. So collecting early costs little.
-		debug.SetGCPercent(15)
-	}
+	paceCollector()
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

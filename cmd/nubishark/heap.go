@@ -1,0 +1,33 @@
+package main
+
+import (
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+)
+
+const (
+	// heapAim is how large the heap may become before it is collected, in bytes, as far as what is in use leaves room.
+	heapAim = 30 << 20
+	// Of the heap in use, so much is added at least, and at most, before the next collection (%).
+	leastGrowth, mostGrowth = 15, 400
+)
+
+// paceCollector makes collections rare as long as the heap is small: what is allocated stays, mostly, so that they find little,
+// and each of them looks at all connections.
+func paceCollector() {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	type sentinel struct{ self *sentinel }
+	var afterEach func(*sentinel)
+	afterEach = func(*sentinel) {
+		metrics.Read(live)
+		used := int64(live[0].Value.Uint64())
+		debug.SetGCPercent(int(min(max((heapAim-used)*100/max(used, 1<<20), leastGrowth), mostGrowth)))
+		runtime.SetFinalizer(&sentinel{}, afterEach)
+	}
+	afterEach(nil)
+}
