@@ -67,7 +67,7 @@ func Run(ctx context.Context, src capture.Source, opts Options, sink dissect.Sin
 	p := newPipeline(opts, sink)
 	read := make(chan *work, depth)
 	go p.read(src, read)
-	go p.decode(ctx, read)
+	go p.share(ctx, read)
 	for _, w := range p.workers {
 		go w.run()
 	}

@@ -31,17 +31,18 @@ type pipeline struct {
 	stop    chan struct{}
 	numbers *dissect.Numbering
 	streams int
-	res     Result
-	seq     int64 // of the items so far
-	time    int64 // of the latest packet
-	clock   int64 // the latest time so far
+	ports   []PortCount // of connections without NUBISON
+	seen    Result      // what follows from the packets themselves, so far
+	seq     int64       // of the items so far
+	time    int64       // of the latest packet
+	clock   int64       // the latest time so far
 }
 
 // work is a batch of packets, and what becomes of it.
 type work struct {
 	batch capture.Batch
-	stats capture.Stats
-	err   error // why it is the last one
+	seen  Result // of the packets up to its end
+	err   error  // why it is the last one
 	items []item
 	done  sync.WaitGroup // the workers
 	parts []result       // of each worker
@@ -94,16 +95,21 @@ func newPipeline(opts Options, sink dissect.Sink) *pipeline {
 	return p
 }
 
-// read fills batches, and closes the source. A source that blocks cannot be interrupted: then it is left behind.
+// read fills batches and finds the segments in them, while they are near the processor, and closes the source. A source that
+// blocks cannot be interrupted: then it is left behind.
 func (p *pipeline) read(src capture.Source, out chan<- *work) {
 	defer src.Close()
+	var dec reassembly.Decoder
 	for {
 		select {
 		case w := <-p.free:
-			err := src.Next(&w.batch)
-			w.err, w.stats = err, src.Stats()
-			out <- w // there are no more of them than places
-			if err != nil {
+			w.err = src.Next(&w.batch)
+			p.seen.Capture = src.Stats()
+			p.segments(&dec, w)
+			w.seen = p.seen
+			last := w.err != nil // before the work goes its way
+			out <- w             // there are no more of them than places
+			if last {
 				return
 			}
 		case <-p.stop:
@@ -112,16 +118,16 @@ func (p *pipeline) read(src capture.Source, out chan<- *work) {
 	}
 }
 
-// decode finds the segments, and hands each batch to all workers.
-func (p *pipeline) decode(ctx context.Context, in <-chan *work) {
-	var dec reassembly.Decoder
+// share hands each batch to all workers.
+func (p *pipeline) share(ctx context.Context, in <-chan *work) {
+	var seen Result
 	for {
 		var w *work
 		select {
 		case <-ctx.Done():
-			w = &work{err: ErrInterrupted, stats: p.res.Capture, parts: make([]result, len(p.workers))}
+			w = &work{err: ErrInterrupted, seen: seen, parts: make([]result, len(p.workers))}
 		case w = <-in:
-			p.segments(&dec, w)
+			seen = w.seen
 		}
 		last := w.err != nil // before the work goes its way
 		w.done.Add(len(p.workers))
@@ -142,7 +148,6 @@ func (p *pipeline) decode(ctx context.Context, in <-chan *work) {
 
 // segments fills in the items of a batch, up to where the run is to stop.
 func (p *pipeline) segments(dec *reassembly.Decoder, w *work) {
-	p.res.Capture = w.stats
 	w.items = slices.Grow(w.items[:0], len(w.batch.Refs))[:len(w.batch.Refs)]
 	for i := range w.items {
 		it := &w.items[i]
@@ -171,12 +176,12 @@ func (p *pipeline) mark(it *item, time int64) {
 
 // isOver reports whether a packet is behind the part of the capture that is asked for.
 func (p *pipeline) isOver(k *capture.Packet) bool {
-	return p.res.Packets > 0 && p.opts.MaxDuration > 0 && k.Time-p.res.First > p.opts.MaxDuration
+	return p.seen.Packets > 0 && p.opts.MaxDuration > 0 && k.Time-p.seen.First > p.opts.MaxDuration
 }
 
 // item makes an item of a packet, and reports whether to go on.
 func (p *pipeline) item(dec *reassembly.Decoder, it *item, k *capture.Packet) bool {
-	r := &p.res
+	r := &p.seen
 	if r.Packets == 0 {
 		r.First, r.Last = k.Time, k.Time
 	}
@@ -204,11 +209,13 @@ const backStep = int64(10e6)
 // merge hands the records to the sink, in order, and returns the result.
 func (p *pipeline) merge() (Result, error) {
 	var err error
+	var seen Result
 	for w := range p.order {
+		seen = w.seen
 		w.done.Wait()
 		p.put(w.parts)
 		if p.opts.Progress != nil {
-			p.opts.Progress(w.stats.Read, w.stats.Size)
+			p.opts.Progress(w.seen.Capture.Read, w.seen.Capture.Size)
 		}
 		if err = w.err; err == nil {
 			p.free <- w
@@ -222,7 +229,7 @@ func (p *pipeline) merge() (Result, error) {
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
-	return p.result(), err
+	return p.result(seen), err
 }
 
 // put puts what the workers made of a batch in order.
@@ -241,7 +248,7 @@ func (p *pipeline) put(parts []result) {
 	}
 	slices.SortStableFunc(ports, func(x, y portUse) int { return x.at.Compare(&y.at) })
 	for _, u := range ports {
-		p.res.use(u.port)
+		p.use(u.port)
 	}
 }
 
@@ -265,20 +272,22 @@ func (p *pipeline) number(parts []result) {
 }
 
 // use counts a connection without NUBISON by its lower port.
-func (r *Result) use(port uint16) {
-	for i := range r.OtherPorts {
-		if r.OtherPorts[i].Port == port {
-			r.OtherPorts[i].Count++
+func (p *pipeline) use(port uint16) {
+	for i := range p.ports {
+		if p.ports[i].Port == port {
+			p.ports[i].Count++
 			return
 		}
 	}
-	if len(r.OtherPorts) < maxPorts {
-		r.OtherPorts = append(r.OtherPorts, PortCount{port, 1})
+	if len(p.ports) < maxPorts {
+		p.ports = append(p.ports, PortCount{port, 1})
 	}
 }
 
-func (p *pipeline) result() Result {
-	r := p.res
+// result is what is known, with what was seen of the packets.
+func (p *pipeline) result(seen Result) Result {
+	r := seen
+	r.OtherPorts = p.ports
 	for _, k := range p.workers {
 		s := k.a.Stats()
 		r.TCPStreams += s.Streams

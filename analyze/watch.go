@@ -215,6 +215,6 @@ func (r *run) finish(stats capture.Stats) Result {
 }
 
 func (r *run) result(stats capture.Stats) Result {
-	r.p.res.Capture = stats
-	return r.p.result()
+	r.p.seen.Capture = stats
+	return r.p.result(r.p.seen)
 }
