@@ -23,54 +23,60 @@ type Conn struct {
 // Device returns the device key as far as it is known, "" before.
 func (c *Conn) Device() string { return c.device }
 
-// Dialogue is what goes on on one connection.
+// Dialogue is what goes on on one connection. What the usual packet needs stands first: with many connections, each line of the
+// processor's cache that is not touched is time.
 type Dialogue struct {
-	conn *Conn
-	d    *Dissector
-	half [2]half
+	conn         *Conn
+	d            *Dissector
+	deadline     int64 // of the earliest timer in the heap, 0 if there is none
+	last         int64
+	changes      uint64 // counts what became known
+	frames       int64
+	transactions int64
+	sideKnown    bool
+	standing     standing
+	changed      bool // the records' Conn is to be told what is known
+	finished     bool
+	// patient tells that nothing is let go because of the time that it waited, as long as something
+	// else moves; waited, that something was kept so.
+	patient, waited bool
+	state           ConnState
+
+	deviceDir int
+	taken     uint64     // of the first places for transactions, those that are used
+	chronicle *chronicle // nil while nobody asked
+	unclaimed []*unclaimed
+	device    string
+	session   session
+	pulse     pulse
 	// order tells which of two connections was there first; number is where its number will be, if it is not known.
-	order      int64
-	number     *int
-	deviceDir  int
-	changed    bool      // the records' Conn is to be told what is known
+	order  int64
+	number *int
+	half   [2]half
+
 	prev, next *Dialogue // others that have not ended
 
 	heard  *[2]int64 // packets seen of each direction
 	tcp    TCP       // nil where it is not known
 	start  int64
-	last   int64
-	state  ConnState
 	closer int // the direction that ended first, -1 while none has
 
-	sideKnown bool
-	standing  standing
-	evidence  int
-	held      []record       // records that wait until the connection is known to be NUBISON
-	late      []*Transaction // unanswered ones whose answer may yet come, by age
+	evidence int
+	held     []record       // records that wait until the connection is known to be NUBISON
+	late     []*Transaction // unanswered ones whose answer may yet come, by age
 
 	tokens    tokens
-	changes   uint64     // counts what became known
-	chronicle *chronicle // nil while nobody asked
-	session   session
-	device    string
+	loginTime int64          // of the last login's answer
 	accused   map[token]bool // unknown tokens that were reported
-	unclaimed []*unclaimed
-	slots     []int32 // of transactions, free to be used again
+	slots     []int32        // places for transactions behind the first ones, free to be used again
 	slotCount int32
 
-	pulse    pulse
-	deadline int64 // of the earliest timer in the heap, 0 if there is none
-
-	frames, transactions, violations, missing int64
-	short                                     int // packets that went the short way
-	finished                                  bool
+	violations, missing int64
+	short               int // packets that went the short way
 
 	// forced rises when both directions ended and yet each waits for the other: then responses
 	// are held only for requests that stand in the bytes at hand, and at last for none.
 	forced int
-	// patient tells that nothing is let go because of the time that it waited, as long as something
-	// else moves; waited, that something was kept so.
-	patient, waited bool
 }
 
 // standing says whether the connection is known to carry NUBISON.
@@ -84,11 +90,11 @@ const (
 
 // session is what the logins of a connection came to.
 type session struct {
-	loggedIn bool
 	token    token          // of the last login
-	sure     bool           // token is known to be the last login's
 	ended    map[token]bool // tokens that were logged out
-	time     int64          // of the login's answer
+	loggedIn bool
+	sure     bool // token is known to be the last login's
+	carried  bool // and it is among the connection's tokens
 }
 
 // Conn returns the connection as records refer to it.

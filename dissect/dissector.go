@@ -20,7 +20,7 @@ type Dissector struct {
 	scratch settled
 	spare   *transaction // those that can be used again
 	stock   stock
-	shared  *Shared      // nil where it works alone
+	shared  *Shared // nil where it works alone
 	who     int
 	moment  Moment
 

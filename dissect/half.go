@@ -36,7 +36,6 @@ type half struct {
 	gaps      bool // bytes of this direction were never captured
 	stalled   bool // bytes wait behind a hole that may still fill
 	ended     ending
-	drained   bool  // it finished, and all of it is settled
 	silent    bool  // no bytes for the response timeout
 	shaky     bool  // a gap makes the end of the packet before the boundary only likely
 	midWrite  bool  // the boundary stands inside a write
@@ -58,9 +57,11 @@ type half struct {
 	heldSeen  sid    // the peer's held response when scanned was reached
 	junk      *junk  // nil if there is none
 
-	budget   int // packets that may still be looked at to see where a row of them leads
+	budget   int            // packets that may still be looked at to see where a row of them leads
 	doubtful map[sid]*Frame // what may have been requests, and the frame where there is one
 	badText  map[string]bool
+	drained  bool     // it finished, and all of it is settled
+	_        [32]byte // so that the other direction starts with a line of the cache, too
 }
 
 // drift says whether a direction is in step with its packets.

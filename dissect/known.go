@@ -134,13 +134,18 @@ func (c *Dialogue) knowsStart(b []byte) bool {
 
 // carry remembers a token of a packet of this connection.
 func (c *Dialogue) carry(t token) {
-	if c.tokens.has(t) {
+	ss := &c.session
+	if ss.carried && ss.token == t {
 		return
 	}
-	if c.tokens.len() >= maxTokens {
-		c.tokens = tokens{}
+	if !c.tokens.has(t) {
+		if c.tokens.len() >= maxTokens {
+			c.tokens = tokens{}
+			ss.carried = false
+		}
+		c.tokens.add(t)
+		c.changes++
+		c.tellToken(t)
 	}
-	c.tokens.add(t)
-	c.changes++
-	c.tellToken(t)
+	ss.carried = ss.carried || ss.token == t
 }

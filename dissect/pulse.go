@@ -40,12 +40,12 @@ const (
 
 // pulse is how a device lets itself be heard on a connection.
 type pulse struct {
-	beat   int64 // time of the last heartbeat
 	heard  int64 // time of the device's last packet
 	period int64 // between heartbeats, 0 while it is not known
+	told   int32 // 1 that a beat is missed, 2 that the device is silent
+	n      int32 // of gaps
+	beat   int64 // time of the last heartbeat
 	gaps   [beatsLearned]int64
-	n      int
-	told   int // 1 that a beat is missed, 2 that the device is silent
 }
 
 // feel takes in a packet of the device.

@@ -2,6 +2,7 @@ package dissect
 
 import (
 	"encoding/binary"
+	"math"
 	"math/bits"
 
 	"github.com/nubishark/nubishark/protocol"
@@ -45,6 +46,9 @@ type transaction struct {
 	answer *Frame // the response that did not echo its session ID
 }
 
+// firstSlots is how many places for transactions are kept as bits of a word.
+const firstSlots = 64
+
 // newTransaction returns a transaction that is used for the first time, or again.
 func (c *Dialogue) newTransaction(id sid, dir int) *transaction {
 	d := c.d
@@ -56,11 +60,14 @@ func (c *Dialogue) newTransaction(id sid, dir int) *transaction {
 		*t = transaction{packets: t.packets[:0], raw: t.raw[:0]}
 	}
 	t.id, t.dir = id, uint8(dir)
-	if n := len(c.slots); n > 0 {
+	if c.taken != math.MaxUint64 {
+		t.slot = int32(bits.TrailingZeros64(^c.taken))
+		c.taken |= 1 << t.slot
+	} else if n := len(c.slots); n > 0 {
 		t.slot = c.slots[n-1]
 		c.slots = c.slots[:n-1]
 	} else {
-		t.slot = c.slotCount
+		t.slot = firstSlots + c.slotCount
 		c.slotCount++
 	}
 	return t
@@ -68,7 +75,11 @@ func (c *Dialogue) newTransaction(id sid, dir int) *transaction {
 
 // release lets a transaction go that is over and was emitted.
 func (c *Dialogue) release(t *transaction) {
-	c.slots = append(c.slots, t.slot)
+	if t.slot < firstSlots {
+		c.taken &^= 1 << t.slot
+	} else {
+		c.slots = append(c.slots, t.slot)
+	}
 	t.answer, t.request, t.prev = nil, nil, nil
 	t.state = Answered
 	t.next = c.d.spare
@@ -307,10 +318,10 @@ func (p past) letter() byte {
 
 // history are the latest finished transactions of a requester: a ring, with an index by session ID.
 type history struct {
-	list  []past
 	index []uint32 // open addressing; a part of a hash, and 1 more than the place in the ring; 0 where it is free
-	start int64    // of the connection
-	next  int32    // in the ring, once it is full
+	list  []past
+	start int64 // of the connection
+	next  int32 // in the ring, once it is full
 }
 
 // time is that of the request (ns).

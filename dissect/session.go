@@ -11,7 +11,7 @@ func (c *Dialogue) checkLogin(s *settled) {
 		c.device, c.changed = key, true
 	}
 	ss := &c.session
-	if ss.loggedIn && !c.gapSince(ss.time) {
+	if ss.loggedIn && !c.gapSince(c.loginTime) {
 		s.blameFor(protocol.LoginRepeated, "the device logs in again while it is logged in")
 	}
 	ss.sure = false
@@ -44,7 +44,7 @@ func (c *Dialogue) loggedIn(f *Frame) {
 	}
 	tok := token(b)
 	ss := &c.session
-	ss.loggedIn, ss.sure, ss.token, ss.time = true, true, tok, f.Time
+	ss.loggedIn, ss.sure, ss.token, ss.carried, c.loginTime = true, true, tok, false, f.Time
 	delete(ss.ended, tok)
 	c.d.issue(tok, c.device, true)
 }
@@ -83,7 +83,7 @@ func (c *Dialogue) checkToken(s *settled) {
 	case ss.ended[t]:
 		s.blameFor(protocol.TokenAfterLogout, "the %s carries the token that a logout has ended", protocol.Name(s.Letter))
 	case ss.loggedIn:
-		if ss.sure && ss.token != t && !c.gapSince(ss.time) {
+		if ss.sure && ss.token != t && !c.gapSince(c.loginTime) {
 			s.blameFor(protocol.TokenMismatch, "the %s carries another token than the last login returned", protocol.Name(s.Letter))
 		}
 	case c.gapless() && !c.d.isIssued(t) && !c.accused[t] && !c.loginWaits():

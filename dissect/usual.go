@@ -32,8 +32,8 @@ func (c *Dialogue) usual(h *half, b []byte, p *Part) bool {
 // means nothing.
 func (c *Dialogue) Touch(b []byte) int64 {
 	x, y := &c.half[0], &c.half[1]
-	return x.pos + y.pos + int64(x.requests.n+y.requests.n) + x.lastTime + y.lastTime + int64(len(x.requests.done.index)+len(y.requests.done.index)) +
-		c.deadline + c.frames + int64(c.session.token[0]) + int64(b[len(b)-1])
+	return c.deadline + int64(c.deviceDir) + c.pulse.heard + x.pos + y.pos + x.lastTime + y.lastTime + int64(x.requests.n+y.requests.n) +
+		x.requests.done.start + y.requests.done.start + int64(b[len(b)-1])
 }
 
 // TouchID does so with what the session ID in the bytes leads to.
@@ -50,9 +50,6 @@ func (c *Dialogue) TouchID(b []byte) (n int64) {
 		if r.last != nil {
 			n += int64(r.last.slot)
 		}
-	}
-	if len(c.tokens.list) > 0 {
-		n += int64(c.tokens.list[0][0])
 	}
 	return n
 }

@@ -164,7 +164,6 @@ func (a *Assembler) next(f *flow, d Direction, s *Segment, time, packet int64) b
 	}
 	f.remember(d, s, time)
 	a.stats.Large += large(s)
-	h.strange.count = 0
 	off := h.next
 	h.next += n
 	a.h.Chunk(&f.Conn, d, Chunk{Offset: off, Bytes: s.Payload[:n], Time: time, Packet: packet, Push: s.Flags&FlagPSH != 0})
@@ -221,7 +220,7 @@ func (a *Assembler) open(s *Segment, no uint8, time, packet int64) (*flow, Direc
 	w := &whole{}
 	f := &w.flow
 	f.live = &w.live
-	f.part, f.order = no, packet
+	f.part = no
 	f.Stream = int(a.stats.Streams)
 	a.stats.Streams++
 	f.Opened = packet
@@ -235,6 +234,7 @@ func (a *Assembler) open(s *Segment, no uint8, time, packet int64) (*flow, Direc
 	f.Opener = s.Flags&FlagSYN != 0 && !s.Broken
 	f.First, f.Last = time, time
 	for i := range f.half {
+		f.half[i].waiting = &w.more[i]
 		f.half[i].fin, f.half[i].rst = -1, -1
 	}
 	table := &a.parts[no].table
@@ -524,6 +524,7 @@ func (a *Assembler) fin(f *flow, d Direction, seq uint32, time, packet int64) {
 		return
 	}
 	h.fin = off
+	h.mark()
 	for len(h.held) > 0 { // nothing comes after the end
 		last := &h.held[len(h.held)-1]
 		if last.end() <= off {
@@ -556,6 +557,7 @@ func (a *Assembler) reset(f *flow, d Direction, s *Segment, time, packet int64) 
 	case off > h.next && off-h.next <= maxBeforeRST:
 		if h.rst < 0 || off < h.rst {
 			h.rst = off
+			h.mark()
 		}
 		a.stall(f, d, time)
 	default:
@@ -674,14 +676,14 @@ func (a *Assembler) arm(f *flow) {
 		return
 	}
 	f.due = at
-	heap.Push(&a.due, timer{at: at, order: f.order, f: f})
+	heap.Push(&a.due, timer{at: at, order: f.Opened, f: f})
 }
 
 // Close ends every connection, in the order of their numbers: the capture is over.
 func (a *Assembler) Close() {
 	for _, f := range a.sorted() {
 		if a.opts.Turn != nil {
-			a.opts.Turn(0, f.order)
+			a.opts.Turn(0, f.Opened)
 		}
 		a.endBoth(f, EndFile, a.now, 0)
 	}
@@ -697,6 +699,6 @@ func (a *Assembler) sorted() (list []*flow) {
 			}
 		}
 	}
-	slices.SortFunc(list, func(x, y *flow) int { return cmp.Compare(x.order, y.order) })
+	slices.SortFunc(list, func(x, y *flow) int { return cmp.Compare(x.Opened, y.Opened) })
 	return list
 }

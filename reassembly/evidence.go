@@ -6,15 +6,16 @@ package reassembly
 type trail struct {
 	acks  [2]acks
 	twins [2]twins
-	again [2]*resents // nil while nothing was sent again
 	// packet is that of the latest acknowledgement.
 	packet int64
+	again  [2]*resents // nil while nothing was sent again
 }
 
 // acks are the latest acknowledgements of a direction: the lower halves of how far they went, and of their packets' numbers.
 type acks struct {
-	list [8]struct{ to, packet uint32 }
+	list [7]struct{ to, packet uint32 }
 	n    uint32
+	_    uint32
 }
 
 // resents are the latest stretches of a direction that were sent again.
@@ -36,7 +37,7 @@ func latest(n, size uint32, do func(at uint32) bool) {
 func below(top int64, lower uint32) int64 { return top - int64(uint32(top)-lower) }
 
 // AckedIn tells whether the receiver of a direction has acknowledged its bytes before a stream offset, and in which capture
-// packet: the first one that is remembered, of the latest 8 acknowledgements.
+// packet: the first one that is remembered, of the latest 7 acknowledgements.
 func (c *Conn) AckedIn(d Direction, end int64) (packet int64, ok bool) {
 	k := &c.trail.acks[d]
 	latest(k.n, uint32(len(k.list)), func(at uint32) bool {
@@ -66,7 +67,6 @@ func (c *Conn) ResentIn(d Direction, from, to int64) (packets []int64) {
 
 // resent notes bytes that were sent again.
 func (c *Conn) resent(d Direction, from, to, packet int64) {
-	c.Resent[d] = max(c.Resent[d], to)
 	if c.trail.again[d] == nil {
 		c.trail.again[d] = &resents{}
 	}
@@ -90,10 +90,7 @@ func (c *Conn) acked(d Direction, to, packet int64) {
 type twin struct{ seq, id, n, time uint32 }
 
 // twins are a direction's latest segments with data.
-type twins struct {
-	list [4]twin
-	next uint8
-}
+type twins [4]twin
 
 const twinUnit = 16
 
@@ -111,8 +108,8 @@ func (c *Conn) isTwin(d Direction, s *Segment, time int64) bool {
 
 func (t *twins) has(s *Segment, time int64) bool {
 	now := uint32(time >> twinUnit)
-	for i := range t.list {
-		y := &t.list[i]
+	for i := range t {
+		y := &t[i]
 		if y.seq == s.Seq && y.id == s.id && s.id != 0 && y.n == uint32(s.Length) && now-y.time+twinTime <= 2*twinTime {
 			return true
 		}
@@ -123,8 +120,8 @@ func (t *twins) has(s *Segment, time int64) bool {
 // remember notes a segment with data.
 func (c *Conn) remember(d Direction, s *Segment, time int64) {
 	t := &c.trail.twins[d]
-	t.list[t.next] = twin{s.Seq, s.id, uint32(s.Length), uint32(time >> twinUnit)}
-	t.next = (t.next + 1) % uint8(len(t.list))
+	copy(t[1:], t[:])
+	t[0] = twin{s.Seq, s.id, uint32(s.Length), uint32(time >> twinUnit)}
 }
 
 // ID tells a packet that was captured twice from one that TCP sent again: IPv4's identification in the upper half, TCP's checksum

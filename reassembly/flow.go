@@ -20,15 +20,16 @@ type flow struct {
 	first Direction
 	part  uint8
 	slot  int32 // in the table's ring
-	order int64 // the packet that opened it: which of two connections was there first
-	due   int64 // of the earliest timer, 0 if there is none
 	key6  *key6
+	due   int64 // of the earliest timer, 0 if there is none
 }
 
-// live is what a connection has until both its directions have ended.
+// live is what a connection has until both its directions have ended. Its parts are laid out by what a segment touches: with many
+// connections, each line of the processor's cache is time.
 type live struct {
 	half [2]half
 	Conn
+	more [2]waiting
 }
 
 // whole is a flow with what it has while it lives, side by side.

@@ -29,25 +29,31 @@ const (
 	pieceCost = 128
 )
 
-// half is one direction of a connection. What every segment needs stands first.
+// half is one direction of a connection: what every segment needs.
 type half struct {
 	known bool // base is fixed
 	ended bool
 	// stalled is what the handler knows of holes.
-	stalled bool
-	base    uint32 // the sequence number of offset 0
-	next    int64  // offset of the next byte to hand on
-	acked   int64
+	stalled  bool
+	odd      bool   // a FIN or an RST was seen, or segments elsewhere in the sequence space
+	base     uint32 // the sequence number of offset 0
+	next     int64  // offset of the next byte to hand on
+	acked    int64
+	packet   int64   // the latest one
+	held     []piece // behind a hole; sorted, without overlap
+	*waiting         // what else is waited for
+}
+
+// waiting is what a direction needs that is not in order.
+type waiting struct {
 	fin     int64   // offset of the FIN, -1 if none was seen
 	rst     int64   // offset of an RST that waits for the bytes before it, or -1
-	packet  int64   // the latest one
-	held    []piece // behind a hole; sorted, without overlap
 	start   []piece // of a direction whose base is not fixed yet
 	bytes   int     // memory of held
 	since   int64   // when the hole appeared
 	strange struct {
 		seq   uint32
-		count int
+		count uint32
 	}
 }
 
@@ -88,8 +94,11 @@ func (p *piece) probe() bool { return p.n == 1 && !p.push && (len(p.b) == 0 || p
 
 // quiet reports whether the direction is known from its start on, and nothing of it is missing or over.
 func (h *half) quiet() bool {
-	return h.known && !h.ended && !h.stalled && h.fin < 0 && h.rst < 0 && len(h.held) == 0
+	return h.known && !h.ended && !h.stalled && !h.odd && len(h.held) == 0
 }
+
+// mark notes whether there is something that a segment in order has to be looked at for.
+func (h *half) mark() { h.odd = h.fin >= 0 || h.rst >= 0 || h.strange.count > 0 }
 
 // seq returns the sequence number of a stream offset.
 func (h *half) seq(off int64) uint32 { return h.base + uint32(off) }
@@ -105,6 +114,7 @@ func (h *half) offset(seq uint32) int64 {
 func (h *half) belongs(p *piece) bool {
 	if d := p.off - max(h.next, h.acked); d <= window && p.off-h.next >= -window {
 		h.strange.count = 0
+		h.mark()
 		return true
 	}
 	if p.off < h.next {
@@ -115,6 +125,7 @@ func (h *half) belongs(p *piece) bool {
 	}
 	h.strange.seq = p.seq
 	h.strange.count++
+	h.mark()
 	return h.strange.count >= strangers
 }
 

@@ -310,17 +310,26 @@ func TestStreamNumbers(t *testing.T) {
 		want = append(want, n)
 	}
 	var got []int
+	type place struct {
+		part uint8
+		slot int32
+	}
+	opened := map[place]int64{} // the latest one there
 	streams := map[int64]int{}
-	asm := New(&opened{new(*Conn)}, Options{})
+	asm := New(nobody{}, Options{})
 	for i := range list {
 		asm.Packet(&list[i])
 		var seg Segment
 		if (&Decoder{}).Decode(&list[i], &seg) {
 			f, _ := asm.parts[seg.Part()].table.find(&seg)
-			if _, known := streams[f.order]; !known {
-				streams[f.order] = len(streams)
+			at := place{f.part, f.slot}
+			if !f.over() {
+				opened[at] = f.Opened
 			}
-			got = append(got, streams[f.order])
+			if _, known := streams[opened[at]]; !known {
+				streams[opened[at]] = len(streams)
+			}
+			got = append(got, streams[opened[at]])
 		}
 	}
 	if d := cmp.Diff(want, got); d != "" {

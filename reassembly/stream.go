@@ -14,8 +14,10 @@ type Conn struct {
 	// Acked[d] is how far the receiver of direction d has acknowledged its bytes, as a stream
 	// offset (a FIN counts as one byte); it may lie beyond what was captured.
 	Acked [2]int64
-	// First and Last are the times of the first and the latest packet (ns).
-	First, Last int64
+	// Last and First are the times of the latest and the first packet (ns).
+	Last, First int64
+
+	trail trail
 	// Opener tells that the SYN or SYN-ACK was seen, so that Addr[0] did open it.
 	Opener bool
 	// FromStart[d] tells that the SYN of direction d was seen, so that offset 0 is
@@ -29,12 +31,8 @@ type Conn struct {
 	// Addr are the two endpoints; Addr[0] is the side that opened the connection
 	// where a SYN shows it, else the sender of the first packet.
 	Addr [2]netip.AddrPort
-	// Resent[d] is the end of the furthest bytes of direction d that were sent more than once.
-	Resent [2]int64
 	// Ended[d] is the capture packet with the FIN or RST that ended direction d, 0 if none did.
 	Ended [2]int64
-
-	trail trail
 }
 
 // Chunk is a run of a direction's byte stream, in order and without overlap.
