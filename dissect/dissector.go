@@ -314,15 +314,15 @@ func (h *half) before(o *half) bool {
 
 // Due returns the earliest moment behind which Advance may have something to do (ns).
 func (d *Dissector) Due() int64 {
-	if len(d.timers) == 0 {
+	if d.timers.n == 0 {
 		return math.MaxInt64
 	}
-	return d.timers[0].at
+	return d.timers.peek().at
 }
 
 // Advance runs the timers up to a moment of capture time (ns).
 func (d *Dissector) Advance(now int64) {
-	for len(d.timers) > 0 && d.timers[0].at < now {
+	for d.timers.n > 0 && d.timers.peek().at < now {
 		t := d.timers.pop()
 		d.now = max(d.now, t.at)
 		if t.c.deadline == t.at {

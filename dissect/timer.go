@@ -12,12 +12,102 @@ type timer struct {
 	c     *Dialogue
 }
 
-// timers is a heap.
-type timers []timer
-
 func (t *timer) before(o *timer) bool { return t.at < o.at || t.at == o.at && t.order < o.order }
 
+// timers hands out the earliest timer first. Most are set for the same time from now on, so that they come in order: those stand
+// in rows, the others in a heap.
+type timers struct {
+	rows [3]row
+	heap timerHeap
+	n    int
+	// first tells where the earliest one stands: in which row, or, behind those, in the heap.
+	first int
+}
+
+// row are timers in order.
+type row struct {
+	list []timer
+	head int
+}
+
+func (r *row) empty() bool { return r.head == len(r.list) }
+
+// push adds a timer behind the others.
+func (r *row) push(x timer) {
+	if r.head > 64 && 2*r.head > len(r.list) {
+		n := copy(r.list, r.list[r.head:])
+		clear(r.list[n:])
+		r.list, r.head = r.list[:n], 0
+	}
+	r.list = append(r.list, x)
+}
+
+func (r *row) pop() timer {
+	x := r.list[r.head]
+	r.list[r.head] = timer{}
+	if r.head++; r.empty() {
+		r.list, r.head = r.list[:0], 0
+	}
+	return x
+}
+
+// peek returns the earliest timer; there has to be one.
+func (t *timers) peek() *timer {
+	if t.first < len(t.rows) {
+		r := &t.rows[t.first]
+		return &r.list[r.head]
+	}
+	return &t.heap[0]
+}
+
 func (t *timers) push(x timer) {
+	// The row that ends closest before the timer.
+	var fit *row
+	at := len(t.rows)
+	for i := range t.rows {
+		r := &t.rows[i]
+		switch {
+		case r.empty():
+			if fit == nil {
+				fit, at = r, i
+			}
+		case !x.before(&r.list[len(r.list)-1]) && (fit == nil || fit.empty() || fit.list[len(fit.list)-1].before(&r.list[len(r.list)-1])):
+			fit, at = r, i
+		}
+	}
+	if fit != nil {
+		fit.push(x)
+	} else {
+		t.heap.push(x)
+	}
+	if t.n++; t.n == 1 || at != t.first && x.before(t.peek()) {
+		t.first = at
+	}
+}
+
+// pop returns the earliest timer.
+func (t *timers) pop() (x timer) {
+	if t.first < len(t.rows) {
+		x = t.rows[t.first].pop()
+	} else {
+		x = t.heap.pop()
+	}
+	if t.n--; t.n == 0 {
+		return x
+	}
+	t.first = len(t.rows)
+	for i := range t.rows {
+		if r := &t.rows[i]; !r.empty() && (t.first == len(t.rows) && len(t.heap) == 0 || r.list[r.head].before(t.peek())) {
+			t.first = i
+		}
+	}
+	return x
+}
+
+// timerHeap is a heap.
+type timerHeap []timer
+
+func (t *timerHeap) push(x timer) {
 	*t = append(*t, x)
 	h := *t
 	i := len(h) - 1
@@ -33,7 +123,7 @@ func (t *timers) push(x timer) {
 }
 
 // pop returns the earliest timer.
-func (t *timers) pop() timer {
+func (t *timerHeap) pop() timer {
 	h := *t
 	top, x := h[0], h[len(h)-1]
 	h[len(h)-1] = timer{}
@@ -67,17 +157,12 @@ func (t *timers) pop() timer {
 // that have ended.
 func (d *Dissector) compact() {
 	d.stale = 0
-	kept := d.timers[:0]
-	for _, t := range d.timers {
-		if t.c.deadline == t.at && !t.c.finished && t.c.standing != rejected {
-			kept = append(kept, t)
+	old := d.timers
+	d.timers = timers{}
+	for old.n > 0 {
+		if t := old.pop(); t.c.deadline == t.at && !t.c.finished && t.c.standing != rejected {
+			d.timers.push(t)
 		}
-	}
-	clear(d.timers[len(kept):])
-	all := kept
-	d.timers = all[:0]
-	for _, t := range all {
-		d.timers.push(t)
 	}
 }
 
@@ -87,7 +172,7 @@ func (c *Dialogue) forgetTimer() {
 		return
 	}
 	c.deadline = 0
-	if c.d.stale++; c.d.stale > 1024 && 2*c.d.stale > len(c.d.timers) {
+	if c.d.stale++; c.d.stale > 1024 && 2*c.d.stale > c.d.timers.n {
 		c.d.compact()
 	}
 }
@@ -163,6 +248,10 @@ func (c *Dialogue) tick() {
 
 // lookLate looks at bytes that wait, because of the clock.
 func (c *Dialogue) lookLate() {
+	if !c.d.opts.Thorough && c.usualBare() {
+		c.short++
+		return
+	}
 	now := c.d.now
 	for i := range c.half {
 		h := &c.half[i]

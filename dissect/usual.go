@@ -114,6 +114,35 @@ func (c *Dialogue) answersBare(h *half, b []byte, p *Part) bool {
 	return true
 }
 
+// usualBare settles the one packet that waits to see whether its optional tail comes, because it was waited for long enough.
+func (c *Dialogue) usualBare() bool {
+	h := &c.half[0]
+	if len(h.buf) == 0 {
+		h = h.peer
+	}
+	w, ok := h.pending()
+	if !ok || len(h.peer.buf) > 0 || !c.calm(h) || c.d.now < max(h.lastTime, w.time)+second {
+		return false
+	}
+	if w.b[0] == 'R' {
+		t, l := c.answeredBy(h, w)
+		if t == nil || len(l.Tail) == 0 || len(w.b) != l.Shape().Fixed {
+			return false
+		}
+		w.b = c.d.rec.keepRaw(w.b)
+		c.respond(h, t, l, false, w)
+	} else {
+		l := c.requestLayout(h, w.b)
+		if l == nil || len(l.Tail) == 0 || len(w.b) != l.Shape().Fixed || !c.unsuspicious(h, w.b) {
+			return false
+		}
+		w.b = c.d.rec.keepRaw(w.b)
+		c.request(h, l, false, w)
+	}
+	h.passed(w)
+	return true
+}
+
 // requestLayout returns the layout of a request that this side may send and that carries a token, nil if it is none.
 func (c *Dialogue) requestLayout(h *half, b []byte) *protocol.Layout {
 	ls := protocol.ByLetter(b[0])

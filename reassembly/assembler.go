@@ -186,7 +186,11 @@ func (s *Segment) Touch() (data any, d Direction, n int64) {
 	}
 	l := s.f.live
 	h, p := &l.half[s.d], &l.half[1-s.d]
-	return l.Data, s.d, h.next + int64(len(h.start)) + p.next + int64(len(p.start)) + l.Packets[0] + l.Last
+	n = h.next + p.next + l.Packets[0] + int64(l.trail.acks[1-s.d].n)
+	if s.Length > 0 {
+		n += int64(l.trail.twins[s.d][0].seq)
+	}
+	return l.Data, s.d, n
 }
 
 // bury lets go of a connection whose directions have both ended.

@@ -9,7 +9,7 @@ import (
 
 const (
 	// heapAim is how large the heap may become before it is collected, in bytes, as far as what is in use leaves room.
-	heapAim = 30 << 20
+	heapAim = 24 << 20
 	// Of the heap in use, so much is added at least, and at most, before the next collection (%).
 	leastGrowth, mostGrowth = 15, 400
 )
