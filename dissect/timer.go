@@ -34,7 +34,7 @@ func (r *row) empty() bool { return r.head == len(r.list) }
 
 // push adds a timer behind the others.
 func (r *row) push(x timer) {
-	if r.head > 64 && 2*r.head > len(r.list) {
+	if len(r.list) == cap(r.list) && 4*r.head >= len(r.list) {
 		n := copy(r.list, r.list[r.head:])
 		clear(r.list[n:])
 		r.list, r.head = r.list[:n], 0
