@@ -44,6 +44,7 @@ type work struct {
 	seen  Result // of the packets up to its end
 	err   error  // why it is the last one
 	items []item
+	own   [][]int32      // the places of each worker's items, where there are several
 	done  sync.WaitGroup // the workers
 	parts []result       // of each worker
 }
@@ -90,7 +91,11 @@ func newPipeline(opts Options, sink dissect.Sink) *pipeline {
 		p.workers = append(p.workers, newWorker(i, n == 1, opts, shared))
 	}
 	for range depth {
-		p.free <- &work{parts: make([]result, n)}
+		w := &work{parts: make([]result, n)}
+		if n > 1 {
+			w.own = make([][]int32, n)
+		}
+		p.free <- w
 	}
 	return p
 }
@@ -149,6 +154,9 @@ func (p *pipeline) share(ctx context.Context, in <-chan *work) {
 // segments fills in the items of a batch, up to where the run is to stop.
 func (p *pipeline) segments(dec *reassembly.Decoder, w *work) {
 	w.items = slices.Grow(w.items[:0], len(w.batch.Refs))[:len(w.batch.Refs)]
+	for i := range w.own {
+		w.own[i] = w.own[i][:0]
+	}
 	for i := range w.items {
 		it := &w.items[i]
 		if ref := &w.batch.Refs[i]; ref.Number == 0 {
@@ -160,7 +168,11 @@ func (p *pipeline) segments(dec *reassembly.Decoder, w *work) {
 			w.items, w.err = w.items[:i], io.EOF
 			return
 		}
-		if !p.item(dec, it, &k) {
+		more := p.item(dec, it, &k)
+		if it.worker != nobody && len(w.own) > 0 {
+			w.own[it.worker] = append(w.own[it.worker], int32(i))
+		}
+		if !more {
 			w.items, w.err = w.items[:i+1], io.EOF
 			return
 		}

@@ -202,7 +202,7 @@ func (r *run) advance(now int64) {
 func (r *run) due() int64 { return min(r.w.a.Due(), r.w.d.Due()) }
 
 func (r *run) take() {
-	r.w.take(r.items[:])
+	r.w.takeAll(r.items[:])
 	if !r.parts[0].empty() {
 		r.p.put(r.parts[:])
 	}

@@ -1,6 +1,8 @@
 package analyze
 
 import (
+	"sort"
+
 	"github.com/nubishark/nubishark/dissect"
 	"github.com/nubishark/nubishark/reassembly"
 )
@@ -66,11 +68,16 @@ func (w *worker) collect(r *result) {
 // work does the worker's part of a batch.
 func (w *worker) work(k *work) {
 	w.collect(&k.parts[w.id])
-	w.take(k.items)
+	switch {
+	case w.alone:
+		w.takeAll(k.items)
+	case len(k.items) > 0:
+		w.takeOwn(k.items, k.own[w.id])
+	}
 }
 
-// take does the worker's part of a list of items.
-func (w *worker) take(items []item) {
+// takeAll does the work of a list of items.
+func (w *worker) takeAll(items []item) {
 	for i := range items {
 		if i%ahead == 0 && len(items) > 1 {
 			w.lookAhead(items[i:min(i+ahead, len(items))])
@@ -79,18 +86,51 @@ func (w *worker) take(items []item) {
 		if it.clock > w.due {
 			w.timers(it)
 		}
-		if it.worker != w.id {
-			continue
+		if it.worker == w.id {
+			w.take(it)
 		}
-		if !w.alone {
-			w.turn = dissect.Moment{Packet: it.seq, Phase: dissect.ThePacket}
-			w.d.Turn(w.turn)
-		}
-		w.d.Advance(it.clock)
-		w.a.Advance(it.clock)
-		w.a.Segment(&it.Segment, it.time, it.number)
-		w.arm()
 	}
+	w.passed(items)
+}
+
+// takeOwn does the work of those in a list of items that are the worker's.
+func (w *worker) takeOwn(items []item, own []int32) {
+	next := 0 // the first item before which timers may be due
+	for i, at := range own {
+		if i%ahead == 0 {
+			w.lookAheadOwn(items, own[i:min(i+ahead, len(own))])
+		}
+		next = w.timersTo(items, next, int(at))
+		it := &items[at]
+		w.turn = dissect.Moment{Packet: it.seq, Phase: dissect.ThePacket}
+		w.d.Turn(w.turn)
+		w.take(it)
+	}
+	w.timersTo(items, next, len(items)-1)
+	w.passed(items)
+}
+
+// timersTo runs the timers before each of the items from one on to another, as if the clock had been looked at with each of
+// them. It returns the one behind.
+func (w *worker) timersTo(items []item, from, to int) int {
+	for from <= to && items[to].clock > w.due {
+		from += sort.Search(to-from, func(i int) bool { return items[from+i].clock > w.due })
+		w.timers(&items[from])
+		from++
+	}
+	return to + 1
+}
+
+// take takes in a segment.
+func (w *worker) take(it *item) {
+	w.d.Advance(it.clock)
+	w.a.Advance(it.clock)
+	w.a.Segment(&it.Segment, it.time, it.number)
+	w.arm()
+}
+
+// passed tells that all items are done.
+func (w *worker) passed(items []item) {
 	if n := len(items); n > 0 {
 		last := &items[n-1]
 		w.d.Advance(last.clock)
@@ -103,29 +143,45 @@ func (w *worker) take(items []item) {
 const ahead = 64
 
 // lookAhead brings what packets need near the processor.
-func (w *worker) lookAhead(list []item) {
-	for i := range list {
-		if it := &list[i]; it.worker == w.id {
-			w.a.Find(&it.Segment)
+func (w *worker) lookAhead(items []item) {
+	var list [ahead]*item
+	n := 0
+	for i := range items {
+		if items[i].worker == w.id {
+			list[n] = &items[i]
+			n++
 		}
+	}
+	w.touch(list[:n])
+}
+
+func (w *worker) lookAheadOwn(items []item, own []int32) {
+	var list [ahead]*item
+	for i, at := range own {
+		list[i] = &items[at]
+	}
+	w.touch(list[:len(own)])
+}
+
+func (w *worker) touch(list []*item) {
+	for _, it := range list {
+		w.a.Find(&it.Segment)
 	}
 	n := int64(0)
 	var dialogues [ahead]*dissect.Dialogue
-	for i := range list {
-		if it := &list[i]; it.worker == w.id {
-			data, _, k := it.Touch()
-			dialogues[i], _ = data.(*dissect.Dialogue)
-			n += k
+	for i, it := range list {
+		data, _, k := it.Touch()
+		dialogues[i], _ = data.(*dissect.Dialogue)
+		n += k
+	}
+	for i, it := range list {
+		if c := dialogues[i]; c != nil && len(it.Payload) > 0 {
+			n += c.Touch(it.Payload)
 		}
 	}
-	for i := range list {
-		if c := dialogues[i]; c != nil && len(list[i].Payload) > 0 {
-			n += c.Touch(list[i].Payload)
-		}
-	}
-	for i := range list {
-		if c := dialogues[i]; c != nil && len(list[i].Payload) > 0 {
-			n += c.TouchID(list[i].Payload)
+	for i, it := range list {
+		if c := dialogues[i]; c != nil && len(it.Payload) > 0 {
+			n += c.TouchID(it.Payload)
 		}
 	}
 	w.touched += n

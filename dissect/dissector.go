@@ -51,7 +51,12 @@ func NewPart(opts Options, shared *Shared, who int) *Dissector {
 func (d *Dissector) Collect(r *Records) { d.rec = r }
 
 // Turn tells when what is done next happens; a timer of the dissector tells its own time.
-func (d *Dissector) Turn(m Moment) { d.moment = m }
+func (d *Dissector) Turn(m Moment) {
+	d.moment = m
+	if d.shared != nil {
+		d.shared.passing(d.who, &m)
+	}
+}
 
 // Moment is when what is done now happens.
 func (d *Dissector) Moment() Moment { return d.moment }

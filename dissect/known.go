@@ -115,7 +115,7 @@ func (g *generation) put(t token, at int) {
 
 // knows reports whether a token was issued in this capture or carried by a packet of this connection.
 func (c *Dialogue) knows(t token) bool {
-	return c.tokens.has(t) || c.d.isIssued(t)
+	return c.session.sure && c.session.token == t || c.tokens.has(t) || c.d.isIssued(t)
 }
 
 // minStart is how many bytes of a token are enough to know it by.

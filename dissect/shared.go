@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // Moment orders what several dissectors of one capture do, as one dissector would have done it. The zero value is
@@ -87,12 +88,13 @@ func (n *Numbering) Merge(list []*Records) {
 // dissector that asks waits until the others have done what comes before, so that what it concludes does not depend on
 // who is faster.
 type Shared struct {
-	mu     sync.Mutex
-	moved  sync.Cond
-	tokens issuedTokens
-	news   news[token]
-	at     []Moment // all before it is done, of each dissector
-	issued []issue  // not yet among the tokens
+	mu      sync.Mutex
+	moved   sync.Cond
+	waiting atomic.Int32 // how many wait for others
+	tokens  issuedTokens
+	news    news[token]
+	at      []Moment // all before it is done, of each dissector
+	issued  []issue  // not yet among the tokens
 }
 
 // issue is a token that was issued.
@@ -120,6 +122,15 @@ func (s *Shared) reached(who int, m *Moment) {
 	s.mu.Unlock()
 }
 
+// passing tells that a dissector has done all before a moment, if somebody waits.
+func (s *Shared) passing(who int, m *Moment) {
+	if s.waiting.Load() > 0 {
+		s.mu.Lock()
+		s.move(who, m)
+		s.mu.Unlock()
+	}
+}
+
 func (s *Shared) move(who int, m *Moment) {
 	if s.at[who].Compare(m) < 0 {
 		s.at[who] = *m
@@ -131,8 +142,12 @@ func (s *Shared) move(who int, m *Moment) {
 func (s *Shared) asOf(who int, m *Moment) {
 	s.mu.Lock()
 	s.move(who, m)
-	for s.behind(who, m) {
-		s.moved.Wait()
+	if s.behind(who, m) {
+		s.waiting.Add(1)
+		for s.behind(who, m) {
+			s.moved.Wait()
+		}
+		s.waiting.Add(-1)
 	}
 	s.settle(func(x *Moment) bool { return x.Compare(m) <= 0 })
 }
