@@ -13,7 +13,7 @@ type Dissector struct {
 	issued  issuedTokens
 	issues  news[token]
 	timers  timers
-	stale   int       // of the timers, at least
+	stale   int       // of the timers
 	first   *Dialogue // of those that have not ended, the latest one
 	rec     *Records
 	out     *Numbering // nil where another collects the records
@@ -330,12 +330,14 @@ func (d *Dissector) Advance(now int64) {
 	for d.timers.n > 0 && d.timers.peek().at < now {
 		t := d.timers.pop()
 		d.now = max(d.now, t.at)
-		if t.c.deadline == t.at {
-			t.c.deadline = 0
-			d.moment.At, d.moment.late, d.moment.Order = t.at, true, t.order
-			t.c.tick()
-			d.flush()
+		if t.c.deadline != t.at {
+			d.stale = max(0, d.stale-1)
+			continue
 		}
+		t.c.deadline = 0
+		d.moment.At, d.moment.late, d.moment.Order = t.at, true, t.order
+		t.c.tick()
+		d.flush()
 	}
 	d.now = max(d.now, now)
 }

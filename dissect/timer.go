@@ -153,8 +153,7 @@ func (t *timerHeap) pop() timer {
 	return top
 }
 
-// compact takes out the timers that are found to be stale, once they may be most of all: they would keep connections
-// that have ended.
+// compact takes out the timers that are found to be stale: they would keep connections that have ended.
 func (d *Dissector) compact() {
 	d.stale = 0
 	old := d.timers
@@ -172,8 +171,14 @@ func (c *Dialogue) forgetTimer() {
 		return
 	}
 	c.deadline = 0
-	if c.d.stale++; c.d.stale > 1024 && 2*c.d.stale > c.d.timers.n {
-		c.d.compact()
+	c.d.stale++
+	c.d.tidy()
+}
+
+// tidy takes stale timers out, once they are most of all.
+func (d *Dissector) tidy() {
+	if d.stale > 1024 && 2*d.stale > d.timers.n {
+		d.compact()
 	}
 }
 
@@ -186,6 +191,10 @@ func (c *Dialogue) arm() {
 	at := c.due()
 	if at == 0 || c.deadline != 0 && c.deadline <= at {
 		return
+	}
+	if c.deadline != 0 {
+		c.d.stale++
+		c.d.tidy()
 	}
 	c.deadline = at
 	c.d.timers.push(timer{at: at, order: c.order, c: c})
