@@ -44,6 +44,8 @@ type Stats struct {
 	// Duplicates counts segments with data that were captured twice, as on the pseudo-interface any or on a mirror
 	// port; Large those whose payload is larger than an Ethernet frame: offload joined or did not yet cut them.
 	Duplicates, Large int64
+	// FirstDuplicate and FirstLarge are the first capture packets with such a segment, 0 if there is none.
+	FirstDuplicate, FirstLarge int64
 	// Stray counts segments whose sequence number belongs to no part of their connection, or
 	// that came after its end.
 	Stray int64
@@ -86,7 +88,7 @@ func (a *Assembler) Packet(p *capture.Packet) {
 
 // Segment takes in one segment that came with a packet at a time (ns).
 func (a *Assembler) Segment(s *Segment, time, packet int64) {
-	a.Advance(time)
+	a.Advance(time) // which runs the clock
 	f, d := a.table.find(s)
 	if f != nil && s.Flags&(FlagSYN|FlagACK) == FlagSYN && !s.Broken && f.hasISN[d] && f.isn[d] != s.Seq {
 		// A new ISN is a new connection, whatever became of the old one (as Wireshark has it).
@@ -186,12 +188,20 @@ func (a *Assembler) take(f *flow, d Direction, s *Segment, time, packet int64) {
 	switch {
 	case s.Length > 0 && f.isTwin(d, s, time):
 		a.stats.Duplicates++
+		a.stats.FirstDuplicate = cmp.Or(a.stats.FirstDuplicate, packet)
 	case s.Length > 0:
-		a.stats.Large += large(s)
-		a.data(f, d, piece{
+		p := piece{
 			seq: seq, b: s.Payload[:min(len(s.Payload), s.Length)], n: int64(s.Length),
-			push: s.Flags&(FlagPSH|FlagFIN) != 0, time: time, packet: packet,
-		})
+			push: s.Flags&(FlagPSH|FlagFIN) != 0, large: s.Length > maxEthernet, time: time, packet: packet,
+		}
+		if p.large {
+			a.stats.Large++
+			a.stats.FirstLarge = cmp.Or(a.stats.FirstLarge, packet)
+		}
+		if time < a.now-backStep {
+			p.clock = a.now
+		}
+		a.data(f, d, p)
 	}
 	if s.Flags&FlagFIN != 0 {
 		a.fin(f, d, seq+uint32(s.Length), time, packet)
@@ -202,12 +212,8 @@ func (a *Assembler) take(f *flow, d Direction, s *Segment, time, packet int64) {
 // maxEthernet is the largest TCP payload of an Ethernet frame, in bytes.
 const maxEthernet = 1460
 
-func large(s *Segment) int64 {
-	if s.Length > maxEthernet {
-		return 1
-	}
-	return 0
-}
+// backStep is how far a packet's time may be behind the latest without a word (ns).
+const backStep = int64(10e6)
 
 // data takes in a segment's payload.
 func (a *Assembler) data(f *flow, d Direction, p piece) {
@@ -321,11 +327,11 @@ func (a *Assembler) deliver(f *flow, d Direction, p *piece, more bool) {
 	cut := n < p.n // by the snap length
 	if n > 0 {
 		h.next += n
-		a.h.Chunk(&f.Conn, d, Chunk{Offset: p.off, Bytes: p.b, Time: p.time, Packet: p.packet, Push: p.push && !cut, More: more || cut})
+		a.h.Chunk(&f.Conn, d, Chunk{Offset: p.off, Bytes: p.b, Time: p.time, Packet: p.packet, Push: p.push && !cut, More: more || cut, Large: p.large, Clock: p.clock})
 	}
 	if cut {
 		h.next += p.n - n
-		a.h.Chunk(&f.Conn, d, Chunk{Offset: p.off + n, Gap: p.n - n, Time: p.time, Packet: p.packet, Push: p.push, More: more})
+		a.h.Chunk(&f.Conn, d, Chunk{Offset: p.off + n, Gap: p.n - n, Time: p.time, Packet: p.packet, Push: p.push, More: more, Cut: true, Large: p.large, Clock: p.clock})
 	}
 }
 

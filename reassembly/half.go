@@ -57,7 +57,9 @@ type piece struct {
 	n            int64  // bytes on the wire
 	b            []byte // those captured, from off on
 	seq          uint32
-	push         bool // the piece ends where a segment with PSH or FIN does
+	push         bool  // the piece ends where a segment with PSH or FIN does
+	large        bool  // its segment is larger than an Ethernet frame
+	clock        int64 // the latest time (ns) when it came with an earlier one, else 0
 	time, packet int64
 }
 

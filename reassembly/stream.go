@@ -52,6 +52,11 @@ type Chunk struct {
 	// More tells that what follows in this direction is at hand already: another chunk, or Stall,
 	// comes at once.
 	More bool
+	// Cut tells of a gap that the snap length made it; Large, that the segment is larger than an Ethernet frame, so that
+	// offload may have joined writes in it.
+	Cut, Large bool
+	// Clock is the latest time of the capture (ns) where the packet came with an earlier one, else 0.
+	Clock int64
 }
 
 // End says why a direction carries no more bytes.
