@@ -3,6 +3,7 @@
 package analyze
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -37,8 +38,12 @@ type Result struct {
 	// Cut counts packets cut by the snap length, OneSided the NUBISON connections of which only one
 	// side was captured, Midstream those whose start was not.
 	Cut, OneSided, Midstream int64
+	// Gaps of NUBISON connections hold Missing bytes that were never captured.
+	Gaps, Missing int64
 	// Backwards counts the packets whose time is more than backStep before that of the packet before.
 	Backwards int64
+	// FirstCut and FirstBackwards are the first packets of their kind, 0 if there is none.
+	FirstCut, FirstBackwards int64
 	// TCP is what the reassembly met.
 	TCP reassembly.Stats
 	// OtherPorts are the lower ports of the connections without NUBISON, in the order of the first
@@ -69,7 +74,8 @@ func Run(ctx context.Context, src capture.Source, opts Options, sink dissect.Sin
 
 func newRun(opts Options, sink dissect.Sink) *run {
 	r := &run{opts: opts}
-	r.late = newLate(sink, opts.Dissect.Timeout)
+	r.survey = dissect.NewSurvey(sink)
+	r.late = newLate(r.survey, opts.Dissect.Timeout)
 	r.d = dissect.New(opts.Dissect, r.late)
 	o := reassembly.Options{}
 	if opts.Resent != nil {
@@ -83,17 +89,18 @@ func newRun(opts Options, sink dissect.Sink) *run {
 func (r *run) finish(stats capture.Stats) Result {
 	r.a.Close()
 	r.d.Close()
-	return r.result(stats)
+	return r.tell(r.result(stats))
 }
 
 // run joins the stages: it is the handler of the reassembly.
 type run struct {
-	opts Options
-	a    *reassembly.Assembler
-	d    *dissect.Dissector
-	res  Result
-	late *late
-	time int64 // of the latest packet
+	opts   Options
+	a      *reassembly.Assembler
+	d      *dissect.Dissector
+	res    Result
+	late   *late
+	survey *dissect.Survey
+	time   int64 // of the latest packet
 }
 
 // filled is a batch that was read, and how reading went.
@@ -184,11 +191,13 @@ func (r *run) packet(p *capture.Packet) bool {
 	r.res.Packets++
 	if p.Time < r.time-backStep {
 		r.res.Backwards++
+		r.res.FirstBackwards = cmp.Or(r.res.FirstBackwards, p.Number)
 	}
 	r.time = p.Time
 	r.res.First, r.res.Last = min(r.res.First, p.Time), max(r.res.Last, p.Time)
 	if len(p.Data) < p.WireLen {
 		r.res.Cut++
+		r.res.FirstCut = cmp.Or(r.res.FirstCut, p.Number)
 	}
 	r.advance(p.Time)
 	r.a.Packet(p)
@@ -216,6 +225,7 @@ func (r *run) result(stats capture.Stats) Result {
 	r.res.TCPStreams, r.res.TCP = s.Streams, s
 	r.res.NubisonStreams = r.d.Streams
 	r.res.OneSided, r.res.Midstream = r.d.OneSided, r.d.Midstream
+	r.res.Gaps, r.res.Missing = r.survey.Gaps, r.survey.Missing
 	return r.res
 }
 
@@ -258,7 +268,7 @@ func (r *run) Chunk(c *reassembly.Conn, d reassembly.Direction, ch reassembly.Ch
 	if c.FromStart[d] {
 		dc.FromStart(int(d))
 	}
-	p := dissect.Part{Offset: ch.Offset, Time: ch.Time, Packet: ch.Packet, Push: ch.Push, More: ch.More}
+	p := dissect.Part{Offset: ch.Offset, Time: ch.Time, Packet: ch.Packet, Push: ch.Push, More: ch.More, Cut: ch.Cut, Large: ch.Large, Clock: ch.Clock}
 	if ch.Gap > 0 {
 		r.d.Gap(dc, int(d), ch.Gap, p)
 		return

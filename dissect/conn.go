@@ -26,6 +26,7 @@ type Conn struct {
 	closer int // the direction that ended first, -1 while none has
 
 	sideKnown bool
+	guessed   bool // neither a SYN nor an option tells the sides
 	standing  standing
 	evidence  int
 	held      []event // records that wait until the connection is known to be NUBISON
@@ -38,6 +39,7 @@ type Conn struct {
 	unclaimed []*unclaimed
 
 	pulse    pulse
+	clock    int64 // the latest time (ns) of the capture when a packet came with an earlier one
 	deadline int64 // of the earliest timer in the heap, 0 if there is none
 
 	frames, transactions, violations, missing int64
@@ -63,10 +65,10 @@ const (
 // session is what the logins of a connection came to.
 type session struct {
 	loggedIn bool
-	token    token          // of the last login
-	sure     bool           // token is known to be the last login's
-	ended    map[token]bool // tokens that were logged out
-	time     int64          // of the login's answer
+	token    token           // of the last login
+	sure     bool            // token is known to be the last login's
+	ended    map[token]int64 // tokens that were logged out, and when (ns)
+	time     int64           // of the login's answer
 }
 
 // Src returns the endpoint of packets that the side sends.
@@ -117,6 +119,7 @@ func (c *Conn) fixSide(opener bool) {
 	case c.Addr[1].Port() > c.Addr[0].Port():
 		c.DeviceDir = 1
 	}
+	c.guessed = !c.sideKnown
 }
 
 // learnSide takes a settled packet's letter as evidence of the sides.

@@ -19,9 +19,6 @@ func (c *Conn) confirm() {
 	if !c.half[0].fromStart && !c.half[1].fromStart {
 		c.d.Midstream++
 	}
-	if c.oneSided(0) || c.oneSided(1) {
-		c.d.OneSided++
-	}
 	for _, e := range c.held {
 		c.out(e)
 	}

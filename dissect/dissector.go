@@ -4,6 +4,8 @@ import (
 	"container/heap"
 	"math"
 	"net/netip"
+
+	"github.com/nubishark/nubishark/protocol"
 )
 
 // Dissector dissects any number of connections. It is not safe for concurrent use.
@@ -63,6 +65,7 @@ func (d *Dissector) Open(o Opening) *Conn {
 		h.lastTime = o.Time
 		if !h.fromStart {
 			h.adrift = quietly
+			h.unproved = protocol.Of(protocol.Midstream)
 		}
 	}
 	c.fixSide(o.Opener)
@@ -80,7 +83,7 @@ func (d *Dissector) Open(o Opening) *Conn {
 func (c *Conn) FromStart(dir int) {
 	h := &c.half[dir]
 	if !h.fromStart && h.pos == 0 && len(h.buf) == 0 {
-		h.fromStart, h.adrift = true, inStep
+		h.fromStart, h.adrift, h.unproved = true, inStep, 0
 	}
 }
 
@@ -95,6 +98,10 @@ type Part struct {
 	// More tells that the next part of the direction, or Stall, is to be told at once: nothing
 	// is to be concluded before.
 	More bool
+	// Cut tells of a gap that the snap length made it; Large, that the segment is larger than an Ethernet frame.
+	Cut, Large bool
+	// Clock is the latest time of the capture (ns) where the packet came with an earlier one, else 0.
+	Clock int64
 }
 
 // Bytes adds bytes to a direction. They are copied.
@@ -105,6 +112,7 @@ func (d *Dissector) Bytes(c *Conn, dir int, b []byte, p Part) {
 		return
 	}
 	c.last = max(c.last, p.Time)
+	h.see(p)
 	h.add(p.Offset, b, segment{start: p.Offset, end: p.Offset + int64(len(b)), time: p.Time, packet: p.Packet, push: p.Push})
 	if p.More {
 		return
@@ -122,6 +130,7 @@ func (d *Dissector) Gap(c *Conn, dir int, n int64, p Part) {
 	}
 	c.last = max(c.last, p.Time)
 	c.missing += n
+	h.see(p)
 	off := p.Offset
 	c.noteGap(h, off, n, p.Time, p.Packet)
 	if n <= maxWait {
@@ -136,6 +145,7 @@ func (d *Dissector) Gap(c *Conn, dir int, n int64, p Part) {
 	h.addGap(off, 1, p)
 	c.look()
 	h.closeAt(off)
+	h.unproved |= h.lostIn(off, off+1)
 	h.pos, h.buf, h.segs, h.adrift = off+n, h.buf[:0], h.segs[:0], quietly
 	h.scanned = h.pos
 }

@@ -12,6 +12,7 @@ type segment struct {
 	start, end   int64
 	time, packet int64
 	push, gap    bool
+	cut          bool // a gap that the snap length made
 }
 
 // ending says why a direction carries no more bytes.
@@ -40,6 +41,9 @@ type half struct {
 	gapEnd    int64 // the offset behind it
 	gapPacket int64 // the capture packet that made it known
 	stalled   bool  // bytes wait behind a hole that may still fill
+	lost      lost
+	large     bool               // a segment was larger than an Ethernet frame: offload joins them
+	unproved  protocol.Artefacts // what makes it uncertain that packets start where they seem to
 	ended     ending
 	drained   bool // it finished, and all of it is settled
 	silent    bool // no bytes for the response timeout
@@ -100,11 +104,12 @@ func (h *half) mayHide(packet int64) bool { return h.stalled && h.latest < packe
 
 // addGap appends n bytes that were never captured.
 func (h *half) addGap(off, n int64, p Part) {
+	h.lost.add(p)
 	h.gaps, h.gapTime, h.gapEnd, h.gapPacket = true, max(h.gapTime, p.Time), off+n, p.Packet
 	h.grow(int(n))
 	h.buf = h.buf[:len(h.buf)+int(n)]
 	clear(h.buf[len(h.buf)-int(n):])
-	h.segs = append(h.segs, segment{start: off, end: off + n, time: p.Time, packet: p.Packet, push: p.Push, gap: true})
+	h.segs = append(h.segs, segment{start: off, end: off + n, time: p.Time, packet: p.Packet, push: p.Push, gap: true, cut: p.Cut})
 }
 
 // grow makes room for n more bytes, sliding what is unsettled to the front first.

@@ -234,6 +234,18 @@ func (r *requests) waitingAt(time int64) *transaction {
 	return found
 }
 
+// nextLate returns the first request that was sent after a moment (ns), nil if there is none. Those before it are the oldest one, whose
+// answer is at hand, and where the clock was set back.
+func (r *requests) nextLate(sent int64) *transaction {
+	r.trim()
+	for _, t := range r.queue {
+		if t != nil && t.State == Outstanding && t.RequestTime > sent {
+			return t
+		}
+	}
+	return nil
+}
+
 // oldest returns the request that has been waiting longest, nil if there is none.
 func (r *requests) oldest() *transaction {
 	r.trim()

@@ -167,7 +167,7 @@ func (h *half) pairPast(s *settled, id sid) (after []func()) {
 		case past.state != Unanswered && (p.stalled || p.gaps && p.gapTime >= past.late-c.d.timeout):
 			// The request may have been sent again among what was not captured.
 		case past.state == Unanswered:
-			s.blameFor(protocol.LateResponse, "the answer to %s %s came after it had counted as unanswered", protocol.Name(past.letter), quote(s.SessionID))
+			s.blameSince(past.late-c.d.timeout, protocol.LateResponse, "the answer to %s %s came after it had counted as unanswered", protocol.Name(past.letter), quote(s.SessionID))
 		default:
 			s.blameFor(protocol.DuplicateResponse, "%s %s was answered before", protocol.Name(past.letter), quote(s.SessionID))
 		}

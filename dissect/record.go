@@ -173,7 +173,10 @@ type Violation struct {
 	Evidence []int64
 	// Message says what is wrong here, Hint what to do.
 	Message, Hint string
+	// Caveat is what of the capture may explain it, as far as its own connection shows.
+	Caveat protocol.Artefacts
 
+	since int64 // the earliest moment that it rests on, 0 for Time
 	dir   int
 	about *Frame
 	tx    *transaction // number the frame by this transaction's request
@@ -206,6 +209,8 @@ type Stream struct {
 	Transactions   int64
 	Violations     int64
 	Missing        int64
+	// OneSided tells that nothing at all was captured of one direction.
+	OneSided bool
 }
 
 // Sink takes the records in the order in which they are settled. The records are owned by the

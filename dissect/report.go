@@ -25,7 +25,7 @@ func (c *Conn) emit(e event) {
 
 func (c *Conn) emitFrame(f *Frame)             { c.emit(event{frame: f}) }
 func (c *Conn) emitTransaction(t *transaction) { c.emit(event{transaction: t}) }
-func (c *Conn) emitViolation(v *Violation)     { c.emit(event{violation: v}) }
+func (c *Conn) emitViolation(v *Violation)     { c.caution(v); c.emit(event{violation: v}) }
 
 // out numbers a record and hands it to the sink.
 func (c *Conn) out(e event) {
@@ -237,8 +237,13 @@ func (c *Conn) noteMidstream() {
 }
 
 func (c *Conn) emitStream() {
+	one := c.oneSided(0) || c.oneSided(1)
+	if one {
+		c.d.OneSided++
+	}
 	c.d.sink.Stream(&Stream{
-		Conn: c, Client: c.Addr[0], Server: c.Addr[1], Device: c.device, Start: c.start, End: c.last, State: c.state,
+		OneSided: one,
+		Conn:     c, Client: c.Addr[0], Server: c.Addr[1], Device: c.device, Start: c.start, End: c.last, State: c.state,
 		Frames: c.frames, Transactions: c.transactions, Violations: c.violations, Missing: c.missing,
 	})
 }

@@ -54,9 +54,9 @@ func (c *Conn) loggedIn(s *settled) {
 func (c *Conn) loggedOut(t *transaction) {
 	ss := &c.session
 	if ss.ended == nil || len(ss.ended) >= maxTokens {
-		ss.ended = make(map[token]bool)
+		ss.ended = make(map[token]int64)
 	}
-	ss.ended[t.token] = true
+	ss.ended[t.token] = t.ResponseTime
 	ss.loggedIn, ss.sure = false, false
 }
 
@@ -74,9 +74,10 @@ func (c *Conn) checkToken(s *settled) {
 		c.device = c.d.issued.device(t)
 	}
 	ss := &c.session
+	out, ended := ss.ended[t]
 	switch {
-	case ss.ended[t]:
-		s.blameFor(protocol.TokenAfterLogout, "the %s carries the token that a logout has ended", protocol.Name(s.Letter))
+	case ended:
+		s.blameSince(out, protocol.TokenAfterLogout, "the %s carries the token that a logout has ended", protocol.Name(s.Letter))
 	case ss.loggedIn:
 		if ss.sure && ss.token != t && !c.gapSince(ss.time) {
 			s.blameFor(protocol.TokenMismatch, "the %s carries another token than the last login returned", protocol.Name(s.Letter))
