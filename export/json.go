@@ -258,6 +258,7 @@ func (w *jsonWriter) Violation(v *dissect.Violation) {
 	w.str("bytes", hexBytes(v, w.o.ShowSecrets))
 	w.str("message", v.Message)
 	w.str("hint", v.Hint)
+	w.caveat(v.Caveat)
 	w.reason(v.Reason, v.Evidence)
 	w.end()
 }
@@ -366,7 +367,8 @@ func (w *jsonWriter) summary(t *Totals) {
 			w.num("received", int64(t.Received))
 			w.num("dropped", int64(t.Dropped))
 		}
-		w.num("missing_bytes", y.missing)
+		w.num("gaps", t.Gaps)
+		w.num("missing_bytes", t.Missing)
 		w.num("cut_packets", t.Cut)
 		w.num("one_sided_streams", t.OneSided)
 		w.num("midstream_streams", t.Midstream)
