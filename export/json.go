@@ -366,6 +366,8 @@ func (w *jsonWriter) summary(t *Totals) {
 		if t.Counted {
 			w.num("received", int64(t.Received))
 			w.num("dropped", int64(t.Dropped))
+		} else if t.Dropped > 0 {
+			w.num("dropped", int64(t.Dropped))
 		}
 		w.num("gaps", t.Gaps)
 		w.num("missing_bytes", t.Missing)
