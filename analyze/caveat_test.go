@@ -133,15 +133,28 @@ func TestCaveats(t *testing.T) {
 		}, "no-response[] late-response[]"},
 		"used after logout, and something was lost since":  {newWire, func(x *wire) { ok(lose(x.say(1, 0, logout).say(1.1, 1, loggedOut), 2, 0).elsewhere(4), 5, 2) }, "token-after-logout[gap]"},
 		"used after logout, and something was lost before": {newWire, func(x *wire) { ok(lose(x, .5, 0).elsewhere(3).say(4, 0, logout).say(4.1, 1, loggedOut), 5, 2) }, "token-after-logout[]"},
-		"failed, and the request was not seen":             {halfWire, func(x *wire) { ok(x.say(0, 1, "Rsession9"+failure), .5, 2) }, "error-response[midstream]"},
-		"failed":                                           {newWire, func(x *wire) { x.say(1, 0, ask(3, 5)).say(1.1, 1, "Rsession3"+failure) }, "error-response[]"},
-		"not asked for, and the clock was set back":        {newWire, func(x *wire) { x.elsewhere(50).say(10, 1, reply(9)).elsewhere(51).elsewhere(90) }, "orphan-response[backwards]"},
-		"not asked for":                                    {newWire, func(x *wire) { x.say(10, 1, reply(9)).elsewhere(51).elsewhere(90) }, "orphan-response[]"},
-		"not asked for, and something was lost":            {newWire, func(x *wire) { lose(x, 1, 0).elsewhere(3).say(10, 1, reply(9)).elsewhere(90) }, ""},
-		"no answer, and something was lost":                {newWire, func(x *wire) { lose(x.say(1, 0, ask(2, 5)).ack(1.1, 1), 3, 1).elsewhere(40) }, ""},
-		"the request again, and something was lost":        {newWire, func(x *wire) { lose(x.say(1, 0, ask(2, 5)), 3, 1).elsewhere(5).say(6, 0, ask(2, 5)) }, ""},
-		"the request again":                                {newWire, func(x *wire) { x.say(1, 0, ask(2, 5)).say(6, 0, ask(2, 5)) }, "request-repeated[]"},
-		"the request again, with the clock set back":       {newWire, func(x *wire) { x.say(1, 0, ask(2, 5)).elsewhere(20).say(6, 0, ask(2, 5)) }, "request-repeated[backwards]"},
+		"mismatch, first of what was captured":             {halfWire, func(x *wire) { ok(x.say(0, 0, ask(3, 20)[:52]).say(.1, 1, reply(3)), 2, 2) }, "length-mismatch[midstream]"},
+		"short, right before a gap":                        {newWire, func(x *wire) { ok(lose(x.say(1, 0, "ping"), 1.5, 0).elsewhere(4), 5, 2) }, "short-packet[gap]"},
+		"short, some way before a gap":                     {newWire, func(x *wire) { ok(lose(ok(x.say(1, 0, "ping"), 1.2, 4), 1.5, 0).elsewhere(4), 5, 2) }, "short-packet[]"},
+		"the request again, with the clock back by a hair": {newWire, func(x *wire) { x.say(1, 0, ask(2, 5)).elsewhere(6.005).say(6, 0, ask(2, 5)) }, "request-repeated[]"},
+		"logged in again, with the clock set back": {newWire, func(x *wire) {
+			x.elsewhere(20).say(6, 0, "Lsession5"+"client00000000000000"+"secret00000000000000"+"PRODUCT1"+"\x03"+"dev")
+		}, "login-repeated[backwards]"},
+		"another token, with the clock set back": {newWire, func(x *wire) {
+			x.elsewhere(20).say(6, 0, "Dsession5"+strings.ToUpper(wireToken)+"\x00\x00").say(6.1, 1, reply(5))
+		}, "token-mismatch[backwards]"},
+		"bad text, right behind the start": {halfWire, func(x *wire) {
+			x.say(0, 0, "Lsession5"+"client\x01\x0200000000000"+"0secret00000000000000"+"PRODUCT1"+"\x03"+"dev").say(.1, 1, "Rsession5\x01"+wireToken)
+		}, "bad-text[midstream]"},
+		"failed, and the request was not seen":       {halfWire, func(x *wire) { ok(x.say(0, 1, "Rsession9"+failure), .5, 2) }, "error-response[midstream]"},
+		"failed":                                     {newWire, func(x *wire) { x.say(1, 0, ask(3, 5)).say(1.1, 1, "Rsession3"+failure) }, "error-response[]"},
+		"not asked for, and the clock was set back":  {newWire, func(x *wire) { x.elsewhere(50).say(10, 1, reply(9)).elsewhere(51).elsewhere(90) }, "orphan-response[backwards]"},
+		"not asked for":                              {newWire, func(x *wire) { x.say(10, 1, reply(9)).elsewhere(51).elsewhere(90) }, "orphan-response[]"},
+		"not asked for, and something was lost":      {newWire, func(x *wire) { lose(x, 1, 0).elsewhere(3).say(10, 1, reply(9)).elsewhere(90) }, ""},
+		"no answer, and something was lost":          {newWire, func(x *wire) { lose(x.say(1, 0, ask(2, 5)).ack(1.1, 1), 3, 1).elsewhere(40) }, ""},
+		"the request again, and something was lost":  {newWire, func(x *wire) { lose(x.say(1, 0, ask(2, 5)), 3, 1).elsewhere(5).say(6, 0, ask(2, 5)) }, ""},
+		"the request again":                          {newWire, func(x *wire) { x.say(1, 0, ask(2, 5)).say(6, 0, ask(2, 5)) }, "request-repeated[]"},
+		"the request again, with the clock set back": {newWire, func(x *wire) { x.say(1, 0, ask(2, 5)).elsewhere(20).say(6, 0, ask(2, 5)) }, "request-repeated[backwards]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := c.from(t)
