@@ -146,6 +146,38 @@ func TestCaveats(t *testing.T) {
 		"bad text, right behind the start": {halfWire, func(x *wire) {
 			x.say(0, 0, "Lsession5"+"client\x01\x0200000000000"+"0secret00000000000000"+"PRODUCT1"+"\x03"+"dev").say(.1, 1, "Rsession5\x01"+wireToken)
 		}, "bad-text[midstream]"},
+		"mismatch, before the other side spoke": {halfWire, func(x *wire) {
+			x.say(0, 0, ask(4, 5)).say(.01, 0, ask(3, 20)[:52]).say(.02, 0, ask(2, 5)).say(.1, 1, reply(4)).say(.11, 1, reply(3)).say(.12, 1, reply(2))
+		}, "length-mismatch[]"},
+		"late, with the clock set back on the way": {newWire, func(x *wire) {
+			ok(x.say(1, 0, ask(2, 5)).elsewhere(20), 6, 4).elsewhere(34).say(36, 1, reply(2)).elsewhere(90)
+		}, "no-response[backwards] late-response[backwards]"},
+		"late, and a packet was cut": {newWire, func(x *wire) {
+			x.say(1, 0, ask(2, 5)).ack(1.1, 1).cut(3, 1, reply(6), 3).elsewhere(35).say(36, 1, reply(2)).elsewhere(90)
+		}, "late-response[cut]"},
+		"stray, far behind a gap": {newWire, func(x *wire) {
+			x.unseen(0, strings.Repeat("x", 200_000))
+			ok(x.ack(1, 1).elsewhere(3).say(4, 0, ask(3, 5)+"\r\n").say(4.1, 1, reply(3)), 5, 2)
+		}, "stray-bytes[gap]"},
+		"stray, and its SYN was seen late": {halfWire, func(x *wire) {
+			x.say(0, 1, "Csession9"+wireToken)
+			x.put(.1, tcp(true, 99, 0, 2, ""))
+			ok(x.say(.2, 0, ask(3, 5)+"\r\n").say(.3, 1, reply(3)), 5, 2)
+		}, "stray-bytes[]"},
+		"failed, the request is of before": {halfWire, func(x *wire) { ok(ok(x, 0, 4).say(1, 1, "Rsession9"+failure), 2, 2) }, "error-response[midstream]"},
+		"failed, there was no request":     {newWire, func(x *wire) { ok(x.say(1, 1, "Rsession9"+failure), 4, 2) }, "error-response[] orphan-response[]"},
+		"a reset of before": {halfWire, func(x *wire) {
+			x.put(0, tcp(false, 77, 0, 4, ""))
+			x.put(.1, tcp(true, 99, 0, 2, ""))
+			x.put(.1, tcp(false, 499, 100, 18, ""))
+			ok(x.ack(.1, 0).say(1, 0, ask(3, 5)+"\r\n").say(1.1, 1, reply(3)), 2, 2)
+		}, "unknown-token[] stray-bytes[]"},
+		"a packet of before": {halfWire, func(x *wire) {
+			x.put(0, tcp(false, 77, 0, 8, ""))
+			x.put(.1, tcp(true, 99, 0, 2, ""))
+			x.put(.1, tcp(false, 499, 100, 18, ""))
+			ok(x.ack(.1, 0).say(1, 0, ask(3, 5)+"\r\n").say(1.1, 1, reply(3)), 2, 2)
+		}, "unknown-token[] stray-bytes[]"},
 		"failed, and the request was not seen":       {halfWire, func(x *wire) { ok(x.say(0, 1, "Rsession9"+failure), .5, 2) }, "error-response[midstream]"},
 		"failed":                                     {newWire, func(x *wire) { x.say(1, 0, ask(3, 5)).say(1.1, 1, "Rsession3"+failure) }, "error-response[]"},
 		"not asked for, and the clock was set back":  {newWire, func(x *wire) { x.elsewhere(50).say(10, 1, reply(9)).elsewhere(51).elsewhere(90) }, "orphan-response[backwards]"},

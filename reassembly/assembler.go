@@ -454,6 +454,9 @@ func (a *Assembler) fin(f *flow, d Direction, seq uint32, time, packet int64) {
 // already is late, or made up (RFC 5961).
 func (a *Assembler) reset(f *flow, d Direction, s *Segment, time, packet int64) {
 	h := &f.half[d]
+	if f.blank() {
+		return // it ends a connection of before
+	}
 	if !h.known || h.ended {
 		a.endFrom(f, d, EndRST, time, packet)
 		return

@@ -44,9 +44,16 @@ func (f *flow) note(d Direction, s *Segment) {
 	if !f.hasISN[1-d] && s.Flags&FlagACK != 0 {
 		f.hasISN[1-d], f.isn[1-d] = true, s.Ack-1
 	}
-	if s.Flags&FlagSYN != 0 {
+	// Where Addr[0] is only who was captured first, the other side's SYN does not make it the opener.
+	if s.Flags&FlagSYN != 0 && (s.Flags&FlagACK != 0) == (d == 1) {
 		f.Opener = true
 	}
+}
+
+// blank reports whether nothing is known of a connection yet but that there are packets.
+func (f *flow) blank() bool {
+	a, b := &f.half[0], &f.half[1]
+	return !a.known && !b.known && len(a.start)+len(b.start) == 0 && !a.ended && !b.ended
 }
 
 // startAt fixes the start of a direction by its SYN.
