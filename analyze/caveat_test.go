@@ -147,7 +147,7 @@ func TestCaveats(t *testing.T) {
 			x.say(0, 0, "Lsession5"+"client\x01\x0200000000000"+"0secret00000000000000"+"PRODUCT1"+"\x03"+"dev").say(.1, 1, "Rsession5\x01"+wireToken)
 		}, "bad-text[midstream]"},
 		"mismatch, before the other side spoke": {halfWire, func(x *wire) {
-			x.say(0, 0, ask(4, 5)).say(.01, 0, ask(3, 20)[:52]).say(.02, 0, ask(2, 5)).say(.1, 1, reply(4)).say(.11, 1, reply(3)).say(.12, 1, reply(2))
+			x.say(0, 0, ask(4, 5)).say(.01, 0, ask(3, 20)[:52]).say(.02, 0, ask(2, 5)).say(.5, 1, reply(4)).say(.51, 1, reply(3)).say(.52, 1, reply(2))
 		}, "length-mismatch[]"},
 		"late, with the clock set back on the way": {newWire, func(x *wire) {
 			ok(x.say(1, 0, ask(2, 5)).elsewhere(20), 6, 4).elsewhere(34).say(36, 1, reply(2)).elsewhere(90)
@@ -155,14 +155,18 @@ func TestCaveats(t *testing.T) {
 		"late, and a packet was cut": {newWire, func(x *wire) {
 			x.say(1, 0, ask(2, 5)).ack(1.1, 1).cut(3, 1, reply(6), 3).elsewhere(35).say(36, 1, reply(2)).elsewhere(90)
 		}, "late-response[cut]"},
+		"stray, a gap that no packet reaches over": {newWire, func(x *wire) {
+			x.say(1, 0, ask(6, 300)[:100]).unseen(0, strings.Repeat("x", 200_000))
+			ok(x.ack(1, 1).elsewhere(3).say(4, 0, ask(3, 5)+"\r\n").say(4.1, 1, reply(3)), 5, 2)
+		}, "stray-bytes[gap]"},
 		"stray, far behind a gap": {newWire, func(x *wire) {
 			x.unseen(0, strings.Repeat("x", 200_000))
 			ok(x.ack(1, 1).elsewhere(3).say(4, 0, ask(3, 5)+"\r\n").say(4.1, 1, reply(3)), 5, 2)
 		}, "stray-bytes[gap]"},
 		"stray, and its SYN was seen late": {halfWire, func(x *wire) {
 			x.say(0, 1, "Csession9"+wireToken)
-			x.put(.1, tcp(true, 99, 0, 2, ""))
-			ok(x.say(.2, 0, ask(3, 5)+"\r\n").say(.3, 1, reply(3)), 5, 2)
+			x.put(.4, tcp(true, 99, 0, 2, ""))
+			ok(x.say(.5, 0, ask(3, 5)+"\r\n").say(.6, 1, reply(3)), 5, 2)
 		}, "stray-bytes[]"},
 		"failed, the request is of before": {halfWire, func(x *wire) { ok(ok(x, 0, 4).say(1, 1, "Rsession9"+failure), 2, 2) }, "error-response[midstream]"},
 		"failed, there was no request":     {newWire, func(x *wire) { ok(x.say(1, 1, "Rsession9"+failure), 4, 2) }, "error-response[] orphan-response[]"},
