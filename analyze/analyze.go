@@ -246,7 +246,7 @@ func (r *run) conn(c *reassembly.Conn) *dissect.Conn {
 		return dc
 	}
 	dc := r.d.Open(dissect.Opening{
-		Stream: c.Stream, Addr: c.Addr, Opener: c.Opener, FromStart: c.FromStart, Heard: &c.Packets, TCP: (*proven)(c), Time: c.First,
+		Stream: c.Stream, Addr: c.Addr, Opener: c.Opener, FromStart: c.FromStart, Heard: &c.Packets, Before: &c.Before, TCP: (*proven)(c), Time: c.First,
 	})
 	early, ended := c.Data.(noBytes)
 	c.Data = dc

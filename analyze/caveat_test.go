@@ -182,6 +182,15 @@ func TestCaveats(t *testing.T) {
 			x.put(.1, tcp(false, 499, 100, 18, ""))
 			ok(x.ack(.1, 0).say(1, 0, ask(3, 5)+"\r\n").say(1.1, 1, reply(3)), 2, 2)
 		}, "unknown-token[] stray-bytes[]"},
+		"a command of the start, and its answer was lost": {halfWire, func(x *wire) { ok(x.say(0, 1, "Csession9"+wireToken).unseen(0, reply(9)), 1, 2).elsewhere(40) }, ""},
+		"a command of the start, and only its answer was lost": {halfWire, func(x *wire) {
+			x.say(0, 1, "Csession9"+wireToken).unseen(0, reply(9)).ack(.1, 1).ack(.2, 0).elsewhere(40)
+		}, ""},
+		"a command of the start, and nothing was lost": {halfWire, func(x *wire) { ok(x.say(0, 1, "Csession9"+wireToken), 1, 2).elsewhere(40) }, "no-response[]"},
+		"a command of the start, and nothing was said": {halfWire, func(x *wire) { x.say(0, 1, "Csession9"+wireToken).ack(.1, 0).elsewhere(40) }, "no-response[]"},
+		"a later command, and something was lost at the start": {halfWire, func(x *wire) {
+			ok(x.say(0, 1, "Csession8"+wireToken).unseen(0, reply(8)), 1, 2).say(2, 1, "Csession9"+wireToken).elsewhere(40)
+		}, "no-response[]"},
 		"failed, and the request was not seen":       {halfWire, func(x *wire) { ok(x.say(0, 1, "Rsession9"+failure), .5, 2) }, "error-response[midstream]"},
 		"failed":                                     {newWire, func(x *wire) { x.say(1, 0, ask(3, 5)).say(1.1, 1, "Rsession3"+failure) }, "error-response[]"},
 		"not asked for, and the clock was set back":  {newWire, func(x *wire) { x.elsewhere(50).say(10, 1, reply(9)).elsewhere(51).elsewhere(90) }, "orphan-response[backwards]"},

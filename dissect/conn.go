@@ -19,6 +19,7 @@ type Conn struct {
 	d      *Dissector
 	half   [2]half
 	heard  *[2]int64 // packets seen of each direction
+	before *[2]int64 // bytes of each that were sent before the first one seen
 	tcp    TCP       // nil where it is not known
 	start  int64
 	last   int64

@@ -43,6 +43,9 @@ type Opening struct {
 	// Heard counts the packets of each direction, with or without payload; it is read when
 	// a silence has to be explained, so the owner keeps it up to date.
 	Heard *[2]int64
+	// Before counts bytes of each direction that were sent, and not captured, before its offset 0, as far as is known; like
+	// Heard, it is read later.
+	Before *[2]int64
 	// TCP is asked why a request has no answer; it may be nil.
 	TCP  TCP
 	Time int64
@@ -57,7 +60,7 @@ func (d *Dissector) Open(o Opening) *Conn {
 			return nil
 		}
 	}
-	c := &Conn{Stream: o.Stream, Addr: o.Addr, d: d, heard: o.Heard, tcp: o.TCP, start: o.Time, last: o.Time, closer: -1}
+	c := &Conn{Stream: o.Stream, Addr: o.Addr, d: d, heard: o.Heard, before: o.Before, tcp: o.TCP, start: o.Time, last: o.Time, closer: -1}
 	for i := range c.half {
 		h := &c.half[i]
 		h.c, h.dir, h.peer = c, i, &c.half[1-i]

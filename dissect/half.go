@@ -41,6 +41,7 @@ type half struct {
 	gapEnd    int64 // the offset behind it
 	gapPacket int64 // the capture packet that made it known
 	stalled   bool  // bytes wait behind a hole that may still fill
+	began     int64 // time of the first bytes, 0 while there are none
 	lost      lost
 	large     bool               // a segment was larger than an Ethernet frame: offload joins them
 	unproved  protocol.Artefacts // what makes it uncertain that packets start where they seem to
@@ -94,6 +95,9 @@ func (h *half) add(off int64, b []byte, s segment) {
 	h.buf = append(h.buf, b...)
 	h.segs = append(h.segs, s)
 	h.silent = false
+	if h.began == 0 {
+		h.began = s.time
+	}
 	h.lastTime = max(h.lastTime, s.time)
 	h.latest = max(h.latest, s.packet)
 }

@@ -269,7 +269,13 @@ func (c *Conn) unanswered(h *half, t *transaction, timeout bool) {
 // explained reports whether the capture itself may be why a request has no answer.
 func (c *Conn) explained(h *half, t *transaction) bool {
 	p := h.peer
-	return c.oneSided(p.dir) || p.stalled || p.gaps && p.gapTime >= t.RequestTime || !p.fromStart && p.seen() == 0 && c.heard != nil && c.heard[p.dir] == 0
+	return c.oneSided(p.dir) || c.unseenAnswer(p, t) || p.stalled || p.gaps && p.gapTime >= t.RequestTime || !p.fromStart && p.seen() == 0 && c.heard != nil && c.heard[p.dir] == 0
+}
+
+// unseenAnswer reports whether the answer may be among bytes that a direction whose start was not captured had sent before its
+// first byte that was.
+func (c *Conn) unseenAnswer(p *half, t *transaction) bool {
+	return !p.fromStart && c.before != nil && c.before[p.dir] > 0 && (p.began == 0 || t.RequestTime <= p.began)
 }
 
 // peerEnded gives up the requests of a direction once all that its ended peer had sent is settled.

@@ -254,6 +254,7 @@ func (a *Assembler) fixStart(f *flow, d Direction) {
 		list = list[1:]
 	}
 	h.known, h.base = true, list[0].seq
+	f.before(d, h.base)
 	slices.SortStableFunc(list, func(x, y piece) int { return cmp.Compare(x.packet, y.packet) })
 	for _, p := range list {
 		a.place(f, d, p)
@@ -395,7 +396,12 @@ func (a *Assembler) acknowledge(f *flow, from Direction, s *Segment, time, packe
 			// acknowledgement that of the SYN-ACK.
 			if s.Flags&FlagSYN != 0 || from == 0 && f.FromStart[0] && f.Packets[0] <= maxHandshake {
 				h.known, h.base = true, s.Ack
+				return
 			}
+			if !h.hasAck {
+				h.hasAck, h.ack = true, s.Ack
+			}
+			f.before(d, s.Ack)
 			return
 		}
 		if !slices.ContainsFunc(h.start, func(p piece) bool { return int32(s.Ack-p.seq-uint32(p.n)) >= 0 }) {
@@ -424,6 +430,7 @@ func (a *Assembler) fin(f *flow, d Direction, seq uint32, time, packet int64) {
 	}
 	if !h.known && len(h.start) == 0 {
 		h.known, h.base = true, seq
+		f.before(d, seq)
 	}
 	a.fixStart(f, d)
 	off := h.offset(seq)

@@ -56,6 +56,14 @@ func (f *flow) blank() bool {
 	return !a.known && !b.known && len(a.start)+len(b.start) == 0 && !a.ended && !b.ended
 }
 
+// before notes that a direction whose start was not captured had come to a sequence number before its first byte was.
+func (f *flow) before(d Direction, seq uint32) {
+	h := &f.half[d]
+	if n := int64(int32(seq - h.ack)); h.hasAck && n > f.Before[d] && n <= window {
+		f.Before[d] = n
+	}
+}
+
 // startAt fixes the start of a direction by its SYN.
 func (f *flow) startAt(d Direction, seq uint32) {
 	h := &f.half[d]

@@ -41,6 +41,8 @@ type half struct {
 	bytes   int     // memory of held
 	since   int64   // when the hole appeared
 	acked   int64
+	ack     uint32 // of a direction whose base is not fixed yet: the first acknowledgement, if hasAck
+	hasAck  bool
 	fin     int64   // offset of the FIN, -1 if none was seen
 	rst     int64   // offset of an RST that waits for the bytes before it, or -1
 	start   []piece // of a direction whose base is not fixed yet

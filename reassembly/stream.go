@@ -24,6 +24,9 @@ type Conn struct {
 	Acked [2]int64
 	// Resent[d] is the end of the furthest bytes of direction d that were sent more than once.
 	Resent [2]int64
+	// Before[d] counts bytes of direction d that were sent before its offset 0 and after its receiver's first packet was
+	// captured: where its start was not, nothing else tells of them.
+	Before [2]int64
 	// Ended[d] is the capture packet with the FIN or RST that ended direction d, 0 if none did.
 	Ended [2]int64
 	// First and Last are the times of the first and the latest packet (ns).
