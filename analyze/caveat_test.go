@@ -191,6 +191,10 @@ func TestCaveats(t *testing.T) {
 		"a later command, and something was lost at the start": {halfWire, func(x *wire) {
 			ok(x.say(0, 1, "Csession8"+wireToken).unseen(0, reply(8)), 1, 2).say(2, 1, "Csession9"+wireToken).elsewhere(40)
 		}, "no-response[]"},
+		"mismatch, and a byte more was acknowledged": {newWire, func(x *wire) {
+			x.say(1, 0, ask(3, 20)[:54]).unseen(0, "x").ack(1.1, 1).say(1.2, 1, reply(3)).elsewhere(1.5)
+		}, "length-mismatch[gap]"},
+		"mismatch, and no more was acknowledged":     {newWire, func(x *wire) { x.say(1, 0, ask(3, 20)[:54]).ack(1.1, 1).say(1.2, 1, reply(3)).elsewhere(3) }, "length-mismatch[]"},
 		"failed, and the request was not seen":       {halfWire, func(x *wire) { ok(x.say(0, 1, "Rsession9"+failure), .5, 2) }, "error-response[midstream]"},
 		"failed":                                     {newWire, func(x *wire) { x.say(1, 0, ask(3, 5)).say(1.1, 1, "Rsession3"+failure) }, "error-response[]"},
 		"not asked for, and the clock was set back":  {newWire, func(x *wire) { x.elsewhere(50).say(10, 1, reply(9)).elsewhere(51).elsewhere(90) }, "orphan-response[backwards]"},

@@ -79,6 +79,9 @@ func (c *Conn) caution(v *Violation) {
 	}
 	if may.Has(protocol.Offload) {
 		s |= h.lostIn(v.Offset+v.Length, v.Offset+v.Length+1) // right behind it, where a write may go on
+		if h.ackedBeyond(v.Offset + v.Length) {
+			s |= protocol.Of(protocol.Gap)
+		}
 		if h.large {
 			s |= protocol.Of(protocol.Offload)
 		}
@@ -101,6 +104,16 @@ func (c *Conn) caution(v *Violation) {
 		s |= protocol.Of(protocol.Backwards)
 	}
 	v.Caveat = s & may
+}
+
+// ackedBeyond reports whether an offset is the end of the bytes seen, and the peer has acknowledged more: one byte, which is no gap
+// because it may be a FIN.
+func (h *half) ackedBeyond(x int64) bool {
+	if h.c.tcp == nil || h.ended == finished || x != h.seen() {
+		return false
+	}
+	_, ok := h.c.tcp.AckedAt(h.dir, x+1)
+	return ok
 }
 
 // unseen is why a packet of a direction may have been sent and not seen.
