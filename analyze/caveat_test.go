@@ -194,7 +194,12 @@ func TestCaveats(t *testing.T) {
 		"mismatch, and a byte more was acknowledged": {newWire, func(x *wire) {
 			x.say(1, 0, ask(3, 20)[:54]).unseen(0, "x").ack(1.1, 1).say(1.2, 1, reply(3)).elsewhere(1.5)
 		}, "length-mismatch[gap]"},
-		"mismatch, and no more was acknowledged":     {newWire, func(x *wire) { x.say(1, 0, ask(3, 20)[:54]).ack(1.1, 1).say(1.2, 1, reply(3)).elsewhere(3) }, "length-mismatch[]"},
+		"mismatch, and no more was acknowledged": {newWire, func(x *wire) { x.say(1, 0, ask(3, 20)[:54]).ack(1.1, 1).say(1.2, 1, reply(3)).elsewhere(3) }, "length-mismatch[]"},
+		"a token behind a session ID that ends in R": {halfWire, func(x *wire) {
+			const other = "YJGbjQ8oxPMzpFabcdefghij"
+			lose(ok(x, 0, 4), .5, 0).elsewhere(3).cut(4, 1, "CsessionH"+other, 10).cut(4.01, 0, "DsessionR"+other+"\x00\x96"+strings.Repeat("x", 150), 162)
+			ok(x.elsewhere(8), 9, 2).elsewhere(60)
+		}, ""},
 		"failed, and the request was not seen":       {halfWire, func(x *wire) { ok(x.say(0, 1, "Rsession9"+failure), .5, 2) }, "error-response[midstream]"},
 		"failed":                                     {newWire, func(x *wire) { x.say(1, 0, ask(3, 5)).say(1.1, 1, "Rsession3"+failure) }, "error-response[]"},
 		"not asked for, and the clock was set back":  {newWire, func(x *wire) { x.elsewhere(50).say(10, 1, reply(9)).elsewhere(51).elsewhere(90) }, "orphan-response[backwards]"},
