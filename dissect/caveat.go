@@ -74,7 +74,7 @@ func (c *Conn) caution(v *Violation) {
 	}
 	h := &c.half[v.dir]
 	s := v.Caveat
-	if may.Has(protocol.Midstream) { // what is said of bytes, not of a transaction, whose packets are known
+	if may.Has(protocol.Midstream) && v.Rule != protocol.NoResponse { // what is said of bytes, not of a transaction, whose packets are known
 		s |= h.unproved | h.lostIn(v.Offset, v.Offset+v.Length)
 	}
 	if may.Has(protocol.Offload) {

@@ -19,6 +19,7 @@ type transaction struct {
 	excused bool         // something else explains that it is not answered
 	claimed bool         // a response to nothing may have been meant for it
 	why     string
+	doubt   protocol.Artefacts // what makes it uncertain that it is a request
 	token   token
 	dir     int
 	answer  *Frame // the response that did not echo its session ID
@@ -82,6 +83,9 @@ func (h *half) pairRequest(s *settled) (after []func()) {
 		t.token = token(b)
 	}
 	t.frame, t.faults = s.Frame, len(s.faults)
+	if !h.segStart(s.Offset) {
+		t.doubt = h.unproved
+	}
 	s.tx, s.request = t, true
 	t.excused = h.requests.early[id] && !c.gapless()
 	t.dir = h.dir

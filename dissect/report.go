@@ -161,7 +161,7 @@ func (c *Conn) noResponse(h *half, t *transaction, timeout bool) *Violation {
 		why = fmt.Sprintf("within %v", c.d.opts.timeout())
 	}
 	v := &Violation{Rule: protocol.NoResponse, Conn: c, dir: h.dir, tx: t, Time: t.RequestTime, Length: int64(t.size), Hint: protocol.NoResponse.Hint}
-	v.Packets, v.Offset = t.frame.Packets, t.frame.Offset
+	v.Packets, v.Offset, v.Caveat = t.frame.Packets, t.frame.Offset, t.doubt
 	v.Bytes, v.Secret = excerpt(t.frame)
 	v.Message = fmt.Sprintf("the %s with session ID %s was not answered: %s", name, quote(t.SessionID), why)
 	if timeout {

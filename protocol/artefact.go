@@ -103,7 +103,7 @@ var explains = map[*Rule]Artefacts{
 	RequestRepeated:    order,
 
 	// An answer that was dropped leaves a gap, if anything was captured behind it.
-	NoResponse:         1<<Dropped | order,
+	NoResponse:         nearLoss | 1<<Dropped | order, // what starts in the middle of a segment may be no request
 	LateResponse:       1<<Gap | 1<<Cut | order,
 	OrphanResponse:     order,
 	DuplicateResponse:  order,
