@@ -39,8 +39,12 @@ type Result struct {
 	// Cut counts packets cut by the snap length, OneSided the NUBISON connections of which only one
 	// side was captured, Midstream those whose start was not.
 	Cut, OneSided, Midstream int64
+	// Gaps of NUBISON connections hold Missing bytes that were never captured.
+	Gaps, Missing int64
 	// Backwards counts the packets whose time is more than backStep before that of the packet before.
 	Backwards int64
+	// FirstCut and FirstBackwards are the first packets of their kind, 0 if there is none.
+	FirstCut, FirstBackwards int64
 	// TCP is what the reassembly met.
 	TCP reassembly.Stats
 	// OtherPorts are the lower ports of the connections without NUBISON, in the order of the first

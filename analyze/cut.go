@@ -72,7 +72,7 @@ func (s *Shown) Violation(v *dissect.Violation) {
 
 // joinComment adds a violation to a packet's comment.
 func joinComment(old string, v *dissect.Violation) string {
-	text := v.Rule.ID + " (" + v.Severity().String() + "): " + v.Message
+	text := v.Rule.ID + " (" + v.Severity().String() + "): " + v.Said()
 	if old == "" {
 		return text
 	}

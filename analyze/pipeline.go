@@ -29,6 +29,7 @@ type pipeline struct {
 	free    chan *work
 	order   chan *work // as they were read
 	stop    chan struct{}
+	survey  *dissect.Survey
 	numbers *dissect.Numbering
 	streams int
 	ports   []PortCount // of connections without NUBISON
@@ -84,8 +85,9 @@ func newPipeline(opts Options, sink dissect.Sink) *pipeline {
 	n = min(n, reassembly.Parts)
 	p := &pipeline{
 		opts: opts, free: make(chan *work, depth), order: make(chan *work, depth), stop: make(chan struct{}),
-		numbers: dissect.NewNumbering(sink),
+		survey: dissect.NewSurvey(sink),
 	}
+	p.numbers = dissect.NewNumbering(p.survey)
 	shared := dissect.NewShared(n)
 	for i := range n {
 		p.workers = append(p.workers, newWorker(i, n == 1, opts, shared))
@@ -200,12 +202,14 @@ func (p *pipeline) item(dec *reassembly.Decoder, it *item, k *capture.Packet) bo
 	r.Packets++
 	if k.Time < p.time-backStep {
 		r.Backwards++
+		r.FirstBackwards = cmp.Or(r.FirstBackwards, k.Number)
 	}
 	p.seq++
 	p.time, p.clock = k.Time, max(p.clock, k.Time)
 	r.First, r.Last = min(r.First, k.Time), max(r.Last, k.Time)
 	if len(k.Data) < k.WireLen {
 		r.Cut++
+		r.FirstCut = cmp.Or(r.FirstCut, k.Number)
 	}
 	it.seq, it.number, it.time, it.clock, it.worker = p.seq, k.Number, k.Time, p.clock, nobody
 	if dec.Decode(k, &it.Segment) {
@@ -241,7 +245,7 @@ func (p *pipeline) merge() (Result, error) {
 	if errors.Is(err, io.EOF) {
 		err = nil
 	}
-	return p.result(seen), err
+	return p.tell(p.result(seen)), err
 }
 
 // put puts what the workers made of a batch in order.
@@ -300,6 +304,7 @@ func (p *pipeline) use(port uint16) {
 func (p *pipeline) result(seen Result) Result {
 	r := seen
 	r.OtherPorts = p.ports
+	r.Gaps, r.Missing = p.survey.Gaps, p.survey.Missing
 	for _, k := range p.workers {
 		s := k.a.Stats()
 		r.TCPStreams += s.Streams
@@ -309,6 +314,8 @@ func (p *pipeline) result(seen Result) Result {
 		r.TCP.Conflicts += s.Conflicts
 		r.TCP.Duplicates += s.Duplicates
 		r.TCP.Large += s.Large
+		r.TCP.FirstDuplicate = earlier(r.TCP.FirstDuplicate, s.FirstDuplicate)
+		r.TCP.FirstLarge = earlier(r.TCP.FirstLarge, s.FirstLarge)
 		r.TCP.Stray += s.Stray
 		r.TCP.Evicted += s.Evicted
 		r.TCP.Forced += s.Forced
@@ -317,6 +324,14 @@ func (p *pipeline) result(seen Result) Result {
 		r.Midstream += k.d.Midstream
 	}
 	return r
+}
+
+// earlier returns the smaller of two packet numbers, 0 standing for none.
+func earlier(a, b int64) int64 {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
 }
 
 // always is the moment behind all packets.

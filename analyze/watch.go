@@ -211,7 +211,7 @@ func (r *run) take() {
 // finish ends every connection: the capture is over.
 func (r *run) finish(stats capture.Stats) Result {
 	r.p.put([]result{r.w.finish()})
-	return r.result(stats)
+	return r.p.tell(r.result(stats))
 }
 
 func (r *run) result(stats capture.Stats) Result {

@@ -225,7 +225,7 @@ func (w *worker) dialogue(c *reassembly.Conn) *dissect.Dialogue {
 		return dc
 	}
 	dc := w.d.Open(dissect.Opening{
-		Number: &c.Stream, Order: c.Opened, Addr: c.Addr, Opener: c.Opener, FromStart: c.FromStart, Heard: &c.Packets, TCP: (*proven)(c), Time: c.First,
+		Number: &c.Stream, Order: c.Opened, Addr: c.Addr, Opener: c.Opener, FromStart: c.FromStart, Heard: &c.Packets, Before: &c.Before, TCP: (*proven)(c), Time: c.First,
 	})
 	early, ended := c.Data.(noBytes)
 	c.Data = dc
@@ -247,7 +247,7 @@ func (w *worker) Chunk(c *reassembly.Conn, d reassembly.Direction, ch reassembly
 	if c.FromStart[d] {
 		dc.FromStart(int(d))
 	}
-	p := dissect.Part{Offset: ch.Offset, Time: ch.Time, Packet: ch.Packet, Push: ch.Push, More: ch.More}
+	p := dissect.Part{Offset: ch.Offset, Time: ch.Time, Packet: ch.Packet, Push: ch.Push, More: ch.More, Cut: ch.Cut, Large: ch.Large, Clock: ch.Clock}
 	if ch.Gap > 0 {
 		w.d.Gap(dc, int(d), ch.Gap, p)
 		return

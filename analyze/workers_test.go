@@ -41,8 +41,8 @@ func (e *everything) Transaction(t *dissect.Transaction) {
 }
 
 func (e *everything) Violation(v *dissect.Violation) {
-	fmt.Fprintf(e, "violation %d [%s] %s %v %v %d %v %d %d %d %x %v %x %s %v %v\n", v.Number, e.conn(v.Conn), v.Rule.ID, v.Blame, v.From, v.Frame,
-		v.Packets, v.Time, v.Offset, v.Length, v.Bytes, v.Secret, v.Code, v.Message, v.Reason, v.Evidence)
+	fmt.Fprintf(e, "violation %d [%s] %s %v %v %d %v %d %d %d %x %v %x %s %v %v %v\n", v.Number, e.conn(v.Conn), v.Rule.ID, v.Blame, v.From, v.Frame,
+		v.Packets, v.Time, v.Offset, v.Length, v.Bytes, v.Secret, v.Code, v.Message, v.Reason, v.Evidence, v.Caveat)
 }
 
 func (e *everything) Stream(s *dissect.Stream) {
@@ -51,6 +51,10 @@ func (e *everything) Stream(s *dissect.Stream) {
 }
 
 func (e *everything) Note(n *dissect.Note) {
+	if n.Conn == nil {
+		fmt.Fprintf(e, "note %s %d %d %v %v %s\n", n.ID, n.Count, n.Packet, n.Stream != nil, n.Doubtful, n.Message)
+		return
+	}
 	fmt.Fprintf(e, "note [%s] %s %q %d %s\n", e.conn(n.Conn), n.ID, n.Device, n.Time, n.Message)
 }
 

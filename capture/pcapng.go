@@ -32,6 +32,7 @@ const (
 	optionReceived    = 4
 	optionDropped     = 5 // by the interface
 	optionOSDropped   = 7 // by the system
+	optionDropCount   = 4 // of a packet: lost since the one before
 )
 
 // maxInterfaces bounds the interfaces of a section.
@@ -56,8 +57,12 @@ type iface struct {
 	total int // index in totals
 }
 
-// ifaceTotals are the latest statistics of an interface: they count from its start.
-type ifaceTotals struct{ received, dropped uint64 }
+// ifaceTotals are the latest statistics of an interface: they count from its start. Packets tell of some that were lost before
+// them, too: between is their sum.
+type ifaceTotals struct{ received, dropped, between uint64 }
+
+// lost is what is known to be dropped: the statistics count what packets tell, too.
+func (t *ifaceTotals) lost() uint64 { return max(t.dropped, t.between) }
 
 func (f *pcapng) next(b []byte, at int, batch *Batch, r *Reader) (n, need int, what string) {
 	if len(b) < 12 {
@@ -191,7 +196,30 @@ func (f *pcapng) packet(b []byte, at, width int, batch *Batch, r *Reader) string
 	ticks := uint64(f.order.Uint32(b[4:]))<<32 | uint64(f.order.Uint32(b[8:]))
 	r.add(batch, at+20, int(caplen), int(min(wire, maxWireLen)), i.clock.nanos(ticks), i.link)
 	batch.Refs[len(batch.Refs)-1].Iface = f.base + id
+	switch end := 20 + (int(caplen)+3)&^3; {
+	case width == 2:
+		if n := f.order.Uint16(b[2:]); n != math.MaxUint16 { // which stands for unknown
+			f.lose(i, uint64(n), r)
+		}
+	case end < len(b):
+		f.options(b[end:], func(code uint16, v []byte) {
+			if code == optionDropCount && len(v) >= 8 {
+				f.lose(i, f.order.Uint64(v), r)
+			}
+		})
+	}
 	return ""
+}
+
+// lose takes in packets that an interface lost before one.
+func (f *pcapng) lose(i *iface, n uint64, r *Reader) {
+	if n == 0 {
+		return
+	}
+	t := &f.totals[i.total]
+	was := t.lost()
+	t.between += n
+	r.stats.Dropped += t.lost() - was
 }
 
 func (f *pcapng) simple(b []byte, at int, batch *Batch, r *Reader) string {
@@ -232,8 +260,9 @@ func (f *pcapng) statistics(b []byte, batch *Batch, r *Reader) {
 		}
 		return
 	}
+	now.between = was.between
 	*t = now
 	r.stats.Known = true
 	r.stats.Received += t.received - was.received
-	r.stats.Dropped += t.dropped - was.dropped
+	r.stats.Dropped += t.lost() - was.lost()
 }

@@ -178,3 +178,41 @@ func TestPcapngStatisticsAreSummedOverInterfacesAndSections(t *testing.T) {
 		t.Fatalf("%+v, want %+v", s, want)
 	}
 }
+
+// Packets may tell how many were lost before them. Statistics count those, too.
+func TestPcapngDropsAreToldByPackets(t *testing.T) {
+	packet := func(id uint32, options ...any) []byte {
+		return ngBlock(le, blockEnhanced, append([]any{id, uint64(0), uint32(5), uint32(5), "12345\x00\x00\x00"}, options...)...)
+	}
+	drops := func(n uint64) []any { return []any{uint16(optionDropCount), uint16(8), n, uint32(0)} }
+	old := func(drops uint16) []byte {
+		return ngBlock(le, blockPacket, uint16(0), drops, uint64(0), uint32(1), uint32(1), "1\x00\x00\x00")
+	}
+	isb := func(id uint32, drop uint64) []byte {
+		return ngBlock(le, blockStats, id, uint64(0), uint16(optionDropped), uint16(8), drop, uint32(0))
+	}
+	comment := []any{uint16(optionComment), uint16(4), "1234"}
+	start := join(ngSection(le), ngInterface(le, 1), ngInterface(le, 1))
+	for name, c := range map[string]struct {
+		file []byte
+		want uint64
+	}{
+		"none":                {packet(0), 0},
+		"a few":               {join(packet(0, drops(3)...), packet(1, drops(4)...), packet(0, drops(0)...)), 7},
+		"behind a comment":    {packet(0, append(comment, drops(3)...)...), 3},
+		"only a comment":      {packet(0, append(comment, uint32(0))...), 0},
+		"too short":           {packet(0, uint16(optionDropCount), uint16(4), uint32(9), uint32(0)), 0},
+		"old":                 {join(old(2), old(math.MaxUint16), old(0)), 2},
+		"and in statistics":   {join(packet(0, drops(3)...), isb(0, 5)), 5},
+		"more than those":     {join(isb(0, 5), packet(0, drops(6)...)), 6},
+		"of other interfaces": {join(isb(0, 5), packet(1, drops(6)...)), 11},
+	} {
+		t.Run(name, func(t *testing.T) {
+			src := openBytes(t, join(start, c.file))
+			drain(t, src)
+			if s := src.Stats(); s.Dropped != c.want {
+				t.Errorf("%d dropped, want %d", s.Dropped, c.want)
+			}
+		})
+	}
+}

@@ -73,12 +73,18 @@ func (h *half) requestWith(what []byte, distance int) int64 {
 		if i < 0 {
 			return -1
 		}
-		if protocol.IsRequest(b[from+i-distance]) {
-			return h.pos + int64(from+i-distance)
+		if x := h.pos + int64(from+i-distance); protocol.IsRequest(b[from+i-distance]) && (distance > 1 || !h.endsID(x)) {
+			return x
 		}
 		from += i + 1
 	}
 	return -1
+}
+
+// endsID reports whether the last letter of a request's session ID stands at x: then its token is behind it, no session ID.
+func (h *half) endsID(x int64) bool {
+	y := x - protocol.SessionIDSize
+	return y >= h.pos && protocol.IsRequest(h.at(y)[0]) && (y == h.pos || h.segStart(y))
 }
 
 // mayAnswer reports whether a response to the request seems to stand in the bytes that are not settled.

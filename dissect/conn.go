@@ -41,6 +41,7 @@ type Dialogue struct {
 	// else moves; waited, that something was kept so.
 	patient, waited bool
 	state           ConnState
+	uncertain       bool // what is unproved of either direction
 
 	deviceDir int
 	taken     uint64     // of the first places for transactions, those that are used
@@ -57,10 +58,13 @@ type Dialogue struct {
 	prev, next *Dialogue // others that have not ended
 
 	heard  *[2]int64 // packets seen of each direction
+	before *[2]int64 // bytes of each that were sent before the first one seen
 	tcp    TCP       // nil where it is not known
 	start  int64
-	closer int // the direction that ended first, -1 while none has
+	closer int   // the direction that ended first, -1 while none has
+	clock  int64 // the latest time (ns) of the capture when a packet came with an earlier one
 
+	guessed  bool // neither a SYN nor an option tells the sides
 	evidence int
 	held     []record       // records that wait until the connection is known to be NUBISON
 	late     []*Transaction // unanswered ones whose answer may yet come, by age
@@ -90,8 +94,8 @@ const (
 
 // session is what the logins of a connection came to.
 type session struct {
-	token    token          // of the last login
-	ended    map[token]bool // tokens that were logged out
+	token    token           // of the last login
+	ended    map[token]int64 // tokens that were logged out, and when (ns)
 	loggedIn bool
 	sure     bool // token is known to be the last login's
 	carried  bool // and it is among the connection's tokens
@@ -148,6 +152,7 @@ func (c *Dialogue) fixSide(opener bool) {
 	case c.conn.Addr[1].Port() > c.conn.Addr[0].Port():
 		c.deviceDir = 1
 	}
+	c.guessed = !c.sideKnown
 }
 
 // learnSide takes a settled packet's letter as evidence of the sides.

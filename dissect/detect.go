@@ -19,9 +19,6 @@ func (c *Dialogue) confirm() {
 	if !c.half[0].fromStart && !c.half[1].fromStart {
 		c.d.Midstream++
 	}
-	if c.oneSided(0) || c.oneSided(1) {
-		c.d.OneSided++
-	}
 	held := c.held
 	c.held = nil
 	for _, x := range held {

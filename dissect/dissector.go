@@ -3,6 +3,8 @@ package dissect
 import (
 	"math"
 	"net/netip"
+
+	"github.com/nubishark/nubishark/protocol"
 )
 
 // Dissector dissects any number of connections. It is not safe for concurrent use.
@@ -90,6 +92,9 @@ type Opening struct {
 	// Heard counts the packets of each direction, with or without payload; it is read when
 	// a silence has to be explained, so the owner keeps it up to date.
 	Heard *[2]int64
+	// Before counts bytes of each direction that were sent, and not captured, before its offset 0, as far as is known; like
+	// Heard, it is read later.
+	Before *[2]int64
 	// TCP is asked why a request has no answer; it may be nil.
 	TCP  TCP
 	Time int64
@@ -104,7 +109,7 @@ func (d *Dissector) Open(o Opening) *Dialogue {
 			return nil
 		}
 	}
-	c := &Dialogue{conn: &Conn{Stream: o.Stream, Addr: o.Addr}, order: o.Order, number: o.Number, d: d, heard: o.Heard, tcp: o.TCP, start: o.Time, last: o.Time, closer: -1, changed: true}
+	c := &Dialogue{conn: &Conn{Stream: o.Stream, Addr: o.Addr}, order: o.Order, number: o.Number, d: d, heard: o.Heard, before: o.Before, tcp: o.TCP, start: o.Time, last: o.Time, closer: -1, changed: true}
 	if c.order == 0 {
 		c.order = int64(o.Stream)
 	}
@@ -115,6 +120,7 @@ func (d *Dissector) Open(o Opening) *Dialogue {
 		h.lastTime, h.requests.done.start = o.Time, o.Time
 		if !h.fromStart {
 			h.adrift = quietly
+			h.doubtStarts(protocol.Of(protocol.Midstream))
 		}
 	}
 	c.fixSide(o.Opener)
@@ -153,7 +159,8 @@ func (d *Dissector) unlink(c *Dialogue) {
 func (c *Dialogue) FromStart(dir int) {
 	h := &c.half[dir]
 	if !h.fromStart && h.pos == 0 && len(h.buf) == 0 {
-		h.fromStart, h.adrift = true, inStep
+		h.fromStart, h.adrift, h.unproved = true, inStep, 0
+		c.uncertain = h.peer.unproved != 0
 	}
 }
 
@@ -168,6 +175,10 @@ type Part struct {
 	// More tells that the next part of the direction, or Stall, is to be told at once: nothing
 	// is to be concluded before.
 	More bool
+	// Cut tells of a gap that the snap length made it; Large, that the segment is larger than an Ethernet frame.
+	Cut, Large bool
+	// Clock is the latest time of the capture (ns) where the packet came with an earlier one, else 0.
+	Clock int64
 }
 
 // Bytes adds bytes to a direction. They are copied.
@@ -178,6 +189,12 @@ func (d *Dissector) Bytes(c *Dialogue, dir int, b []byte, p Part) {
 		return
 	}
 	c.last = max(c.last, p.Time)
+	if p.Large || p.Clock > 0 {
+		h.see(p)
+	}
+	if !h.fromStart && h.began == 0 {
+		h.began = p.Time
+	}
 	if !d.opts.Thorough && c.usual(h, b, &p) {
 		c.short++
 		d.flush()
@@ -202,6 +219,7 @@ func (d *Dissector) Gap(c *Dialogue, dir int, n int64, p Part) {
 	}
 	c.last = max(c.last, p.Time)
 	c.missing += n
+	h.see(p)
 	off := p.Offset
 	c.noteGap(h, off, n, p.Time, p.Packet)
 	if n <= maxWait {
@@ -217,6 +235,7 @@ func (d *Dissector) Gap(c *Dialogue, dir int, n int64, p Part) {
 	h.addGap(off, 1, p)
 	c.look()
 	h.closeAt(off)
+	h.doubtStarts(h.lostIn(off, off+1))
 	h.pos, h.buf, h.segs, h.adrift = off+n, h.buf[:0], h.segs[:0], quietly
 	h.scanned = h.pos
 	d.flush()

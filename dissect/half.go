@@ -12,6 +12,7 @@ type segment struct {
 	start, end   int64
 	time, packet int64
 	push, gap    bool
+	cut          bool // a gap that the snap length made
 }
 
 // ending says why a direction carries no more bytes.
@@ -60,8 +61,11 @@ type half struct {
 	budget   int            // packets that may still be looked at to see where a row of them leads
 	doubtful map[sid]*Frame // what may have been requests, and the frame where there is one
 	badText  map[string]bool
-	drained  bool     // it finished, and all of it is settled
-	_        [32]byte // so that the other direction starts with a line of the cache, too
+	began    int64 // time of the first bytes, 0 while there are none
+	lost     lost
+	unproved protocol.Artefacts // what makes it uncertain that packets start where they seem to
+	large    bool               // a segment was larger than an Ethernet frame: offload joins them
+	drained  bool               // it finished, and all of it is settled
 }
 
 // drift says whether a direction is in step with its packets.
@@ -92,6 +96,9 @@ func (h *half) add(off int64, b []byte, s segment) {
 	h.buf = append(h.buf, b...)
 	h.segs = append(h.segs, s)
 	h.silent = false
+	if h.began == 0 {
+		h.began = s.time
+	}
 	h.lastTime = max(h.lastTime, s.time)
 	h.latest = max(h.latest, s.packet)
 }
@@ -102,11 +109,12 @@ func (h *half) mayHide(packet int64) bool { return h.stalled && h.latest < packe
 
 // addGap appends n bytes that were never captured.
 func (h *half) addGap(off, n int64, p Part) {
+	h.lost.add(p)
 	h.gaps, h.gapTime, h.gapEnd, h.gapPacket = true, max(h.gapTime, p.Time), off+n, p.Packet
 	h.grow(int(n))
 	h.buf = h.buf[:len(h.buf)+int(n)]
 	clear(h.buf[len(h.buf)-int(n):])
-	h.segs = append(h.segs, segment{start: off, end: off + n, time: p.Time, packet: p.Packet, push: p.Push, gap: true})
+	h.segs = append(h.segs, segment{start: off, end: off + n, time: p.Time, packet: p.Packet, push: p.Push, gap: true, cut: p.Cut})
 }
 
 // grow makes room for n more bytes, sliding what is unsettled to the front first.

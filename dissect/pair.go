@@ -86,6 +86,9 @@ func (h *half) pairRequest(s *settled) {
 		t.token = token(b)
 	}
 	t.faults = len(s.faults)
+	if !h.segStart(s.Offset) {
+		t.doubt = h.unproved
+	}
 	s.role, s.slot = asRequest, t.slot
 	t.excused = h.requests.early[id] && !c.gapless()
 	h.enqueue(t)
@@ -188,7 +191,7 @@ func (h *half) pairPast(s *settled, id sid) {
 		case past.state() != Unanswered && (p.stalled || p.gaps && p.gapTime >= p.requests.done.time(past)):
 			// The request may have been sent again among what was not captured.
 		case past.state() == Unanswered:
-			s.blameFor(protocol.LateResponse, "the answer to %s %s came after it had counted as unanswered", protocol.Name(past.letter()), quote(s.SessionID))
+			s.blameSince(p.requests.done.time(past), protocol.LateResponse, "the answer to %s %s came after it had counted as unanswered", protocol.Name(past.letter()), quote(s.SessionID))
 			s.then, s.since = cameLate, p.requests.done.time(past)
 		default:
 			s.blameFor(protocol.DuplicateResponse, "%s %s was answered before", protocol.Name(past.letter()), quote(s.SessionID))
@@ -296,7 +299,13 @@ func (c *Dialogue) unanswered(h *half, t *transaction, timeout bool) {
 // explained reports whether the capture itself may be why a request has no answer.
 func (c *Dialogue) explained(h *half, t *transaction) bool {
 	p := h.peer
-	return c.oneSided(p.dir) || p.stalled || p.gaps && p.gapTime >= t.requestTime || !p.fromStart && p.seen() == 0 && c.heard != nil && c.heard[p.dir] == 0
+	return c.oneSided(p.dir) || c.unseenAnswer(p, t) || p.stalled || p.gaps && p.gapTime >= t.requestTime || !p.fromStart && p.seen() == 0 && c.heard != nil && c.heard[p.dir] == 0
+}
+
+// unseenAnswer reports whether the answer may be among bytes that a direction whose start was not captured had sent before its
+// first byte that was.
+func (c *Dialogue) unseenAnswer(p *half, t *transaction) bool {
+	return !p.fromStart && c.before != nil && c.before[p.dir] > 0 && (p.began == 0 || t.requestTime <= p.began)
 }
 
 // peerEnded gives up the requests of a direction once all that its ended peer had sent is settled.

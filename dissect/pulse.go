@@ -6,15 +6,23 @@ import (
 	"time"
 )
 
-// Note is something worth knowing of a device that breaks no rule: that it is late, silent, or comes back too often.
+// Note is something worth knowing that breaks no rule: of a device, that it is late, silent, or comes back too often; of the whole
+// capture, what it lacks.
 type Note struct {
-	// ID is heartbeat-missed, device-silent or reconnect-storm.
-	ID     string
+	// ID is heartbeat-missed, device-silent or reconnect-storm; of the capture, PreflightNote and the name of an artefact.
+	ID string
+	// Conn is nil for a note on the capture.
 	Conn   *Conn
 	Device string
 	// Time is the moment from which it is so (ns since 1970); Message says what with its times.
 	Time    int64
 	Message string
+
+	// Of the capture: how often it is so, the first capture packet (0 for none) and the first connection (nil for none), and the
+	// violations that it may explain.
+	Count, Packet int64
+	Stream        *int
+	Doubtful      []RuleCount
 }
 
 // The notes.

@@ -212,13 +212,17 @@ type Violation struct {
 	Evidence []int64
 	// Message says what is wrong here, Hint what to do.
 	Message, Hint string
+	// Caveat is what of the capture may explain it, as far as its own connection shows.
+	Caveat protocol.Artefacts
 
+	since int64 // the earliest moment that it rests on, 0 for Time
 	dir   int
 	about *int64 // the number of the frame, once it has one
 	slot  int32  // one more than that of the transaction whose request the frame is, 0 if it is of none
 	// closer tells that the sender closed the connection before an answer could come; device,
 	// that the violation is named by the device's direction.
 	closer, device bool
+	unmatched      bool // the frame is a response whose request is not known
 }
 
 // ConnState says how a connection ended.
@@ -245,6 +249,8 @@ type Stream struct {
 	Transactions   int64
 	Violations     int64
 	Missing        int64
+	// OneSided tells that nothing at all was captured of one direction.
+	OneSided bool
 }
 
 // Counter is a sink for which packets and answered transactions are only counted.

@@ -27,7 +27,7 @@ func (c *Dialogue) emit(x record) {
 }
 
 func (c *Dialogue) emitFrame(f *Frame)         { c.emit(f) }
-func (c *Dialogue) emitViolation(v *Violation) { c.emit(v) }
+func (c *Dialogue) emitViolation(v *Violation) { c.caution(v); c.emit(v) }
 
 // emitTransaction emits a transaction that is over; remember is its place among the finished ones, -1 if it
 // has none.
@@ -130,6 +130,7 @@ func (c *Dialogue) blame(v *Violation) protocol.Side {
 // about makes the record of a violation by a packet.
 func (h *half) about(f *Frame, r *protocol.Rule, message string) *Violation {
 	v := &Violation{Rule: r, Conn: h.c.conn, dir: int(f.dir), about: f.numbered(), Reason: reasonOf(r), Packets: slices.Clone(f.Packets), Time: f.Time, Offset: f.Offset, Length: int64(f.Length), Message: message, Hint: r.Hint}
+	v.unmatched = f.Letter == 'R' && f.RequestLetter == 0
 	v.Bytes, v.Secret = excerpt(f)
 	if code, ok := f.ErrorCode(); ok && r.Blame == protocol.ByCode {
 		v.Code = code
@@ -167,7 +168,7 @@ func (c *Dialogue) noResponse(h *half, t *transaction, timeout bool) *Violation 
 		why = fmt.Sprintf("within %v", c.d.opts.timeout())
 	}
 	v := &Violation{Rule: protocol.NoResponse, Conn: c.conn, dir: h.dir, slot: t.slot + 1, Time: t.requestTime, Length: int64(t.size), Hint: protocol.NoResponse.Hint}
-	v.Packets, v.Offset, v.Bytes = slices.Clone(t.packets), t.offset, slices.Clone(t.raw)
+	v.Packets, v.Offset, v.Bytes, v.Caveat = slices.Clone(t.packets), t.offset, slices.Clone(t.raw), t.doubt
 	for _, s := range t.secret {
 		if s[0] < s[1] {
 			v.Secret = append(v.Secret, s)
@@ -247,8 +248,13 @@ func (c *Dialogue) noteMidstream() {
 }
 
 func (c *Dialogue) emitStream() {
+	one := c.oneSided(0) || c.oneSided(1)
+	if one {
+		c.d.OneSided++
+	}
 	c.out(&Stream{
-		Conn: c.conn, Client: c.conn.Addr[0], Server: c.conn.Addr[1], Device: c.device, Start: c.start, End: c.last, State: c.state,
+		OneSided: one,
+		Conn:     c.conn, Client: c.conn.Addr[0], Server: c.conn.Addr[1], Device: c.device, Start: c.start, End: c.last, State: c.state,
 		Frames: c.frames, Transactions: c.transactions, Violations: c.violations, Missing: c.missing,
 	})
 }

@@ -31,7 +31,8 @@ type transaction struct {
 	reason                    Reason  // why it has no answer
 	evidence                  []int64 // capture packets that prove it
 
-	faults int // of the request: they explain a silence
+	faults int                // of the request: they explain a silence
+	doubt  protocol.Artefacts // what makes it uncertain that it is a request
 	why    string
 	token  token
 	// What the request was, as far as a violation shows it.
@@ -282,6 +283,16 @@ func (r *requests) waitingAt(time int64) *transaction {
 		found = t
 	}
 	return found
+}
+
+// nextLate returns the first request that was sent after a moment (ns), nil if there is none. Those before it are the oldest one, whose
+// answer is at hand, and where the clock was set back.
+func (r *requests) nextLate(sent int64) *transaction {
+	t := r.first
+	for t != nil && t.requestTime <= sent {
+		t = t.next
+	}
+	return t
 }
 
 // oldest returns the request that has been waiting longest, nil if there is none.

@@ -53,9 +53,9 @@ func (c *Dialogue) loggedIn(f *Frame) {
 func (c *Dialogue) loggedOut(t *transaction) {
 	ss := &c.session
 	if ss.ended == nil || len(ss.ended) >= maxTokens {
-		ss.ended = make(map[token]bool)
+		ss.ended = make(map[token]int64)
 	}
-	ss.ended[t.token] = true
+	ss.ended[t.token] = t.responseTime
 	ss.loggedIn, ss.sure = false, false
 }
 
@@ -79,9 +79,10 @@ func (c *Dialogue) checkToken(s *settled) {
 	t := token(b)
 	c.nameBy(t)
 	ss := &c.session
+	out, ended := ss.ended[t]
 	switch {
-	case ss.ended[t]:
-		s.blameFor(protocol.TokenAfterLogout, "the %s carries the token that a logout has ended", protocol.Name(s.Letter))
+	case ended:
+		s.blameSince(out, protocol.TokenAfterLogout, "the %s carries the token that a logout has ended", protocol.Name(s.Letter))
 	case ss.loggedIn:
 		if ss.sure && ss.token != t && !c.gapSince(c.loginTime) {
 			s.blameFor(protocol.TokenMismatch, "the %s carries another token than the last login returned", protocol.Name(s.Letter))

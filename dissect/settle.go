@@ -14,6 +14,9 @@ const maxPackets = 64
 type fault struct {
 	rule    *protocol.Rule
 	message string
+	// since is the moment from which on it rests on what was seen, 0 for the packet's; caveat what may explain it beside.
+	since  int64
+	caveat protocol.Artefacts
 }
 
 // settled is a packet that is being settled.
@@ -29,8 +32,15 @@ type settled struct {
 }
 
 func (s *settled) blameFor(rule *protocol.Rule, format string, args ...any) {
-	s.faults = append(s.faults, fault{rule, fmt.Sprintf(format, args...)})
+	s.faults = append(s.faults, fault{rule: rule, message: fmt.Sprintf(format, args...)})
 	s.Violations = append(s.Violations, rule)
+}
+
+// blameSince does so for what rests on all that the connection showed since a moment: what was lost since may explain it.
+func (s *settled) blameSince(time int64, rule *protocol.Rule, format string, args ...any) {
+	s.blameFor(rule, format, args...)
+	f := &s.faults[len(s.faults)-1]
+	f.since, f.caveat = time, s.h.c.lostSince(time)
 }
 
 var hashSeed = maphash.MakeSeed()
@@ -48,7 +58,9 @@ func (h *half) accept(c candidate, g grade) {
 	h.fill(s, c)
 	h.judgeLength(s, c)
 	h.publish(s, g, c.token)
-	if c.extra > 0 {
+	if c.extra == 0 {
+		h.prove(s, g)
+	} else {
 		h.reportPiece(piece{start: end, end: c.end, stray: true})
 	}
 	_, gap := h.gapIn(c.end, h.seen())
@@ -259,7 +271,9 @@ func (h *half) publish(s *settled, g grade, tok []byte) {
 	}
 	h.c.emitFrame(s.Frame)
 	for _, f := range s.faults {
-		h.c.emitViolation(h.about(s.Frame, f.rule, f.message))
+		v := h.about(s.Frame, f.rule, f.message)
+		v.since, v.Caveat = f.since, f.caveat
+		h.c.emitViolation(v)
 	}
 	h.after(s)
 	if tok != nil && g >= fit {

@@ -55,6 +55,7 @@ func (h *half) passGap() bool {
 		return false
 	}
 	h.flushJunk()
+	h.doubtStarts(g.artefact())
 	h.advance(g.end)
 	h.adrift = quietly
 	return true

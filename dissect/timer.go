@@ -210,7 +210,7 @@ func (c *Dialogue) due() int64 {
 	}
 	for i := range c.half {
 		h := &c.half[i]
-		if t := h.requests.oldest(); t != nil {
+		if t := h.requests.nextLate(c.d.now - c.d.timeout); t != nil {
 			sooner(c.lateFrom(t))
 		}
 		if len(h.buf) > 0 && h.ended == running {

@@ -65,7 +65,7 @@ func (c *Dialogue) calm(h *half) bool {
 	q := h.peer
 	return c.standing == confirmed && c.sideKnown && h.adrift == inStep && (q.adrift == inStep || len(q.buf) == 0) &&
 		!h.gaps && !q.gaps && !h.stalled && !q.stalled && h.ended == running && q.ended == running && !h.silent && !q.silent &&
-		len(c.unclaimed) == 0
+		len(c.unclaimed) == 0 && !c.uncertain
 }
 
 // pending returns the one write that waits in a direction.

@@ -25,6 +25,15 @@ func WriteRule(w io.Writer, r *protocol.Rule, width int) error {
 		width = DefaultWidth
 	}
 	text := fmt.Sprintf("%s (%s, %s)\n\n%s\n\nRule:    %s\nExample: %s\nTo do:   %s", r.ID, r.Severity, r.Blame, r.Explain, r.Clause, r.Example, r.Hint)
+	if list := r.Explains().List(); len(list) > 0 {
+		text += "\nCapture: may explain it by"
+		for i, a := range list {
+			if i > 0 {
+				text += ";"
+			}
+			text += fmt.Sprintf(" %s (%s)", a, a.Phrase())
+		}
+	}
 	_, err := fmt.Fprintln(w, wrap(text, width))
 	return err
 }

@@ -29,7 +29,7 @@ var csvNames = map[View][]string{
 	},
 	Violations: {
 		"number", "id", "severity", "blame", "stream", "from", "frame", "packets", "time", "offset", "length", "bytes", "message", "hint", "reason",
-		"evidence",
+		"evidence", "caveat",
 	},
 	Streams: {
 		"stream", "client", "server", "device", "start", "end", "state", "frames", "transactions", "violations", "missing_bytes",
@@ -149,7 +149,8 @@ func (w *csvWriter) Violation(v *dissect.Violation) {
 	}
 	w.cell = append(w.cell[:0], num(v.Number), v.Rule.ID, v.Severity().String(), v.BlameName(), num(int64(v.Conn.Stream)),
 		v.From.String(), some(v.Frame), numbers(v.Packets), w.stamp(v.Time), num(v.Offset), num(v.Length),
-		hexBytes(v, w.o.ShowSecrets), v.Message, v.Hint, v.Reason.String(), numbers(v.Evidence))
+		hexBytes(v, w.o.ShowSecrets), v.Message, v.Hint, v.Reason.String(), numbers(v.Evidence),
+		strings.Join(words(v.Caveat), " "))
 	w.write()
 }
 

@@ -267,7 +267,7 @@ func (w *detailWriter) Violation(v *dissect.Violation) {
 	if v.Frame != 0 {
 		about = fmt.Sprintf(" (packet %d)", v.Frame)
 	}
-	w.printf("    ! %s %s, by the %s%s: %s\n      → %s\n", w.painted(nil, v.Severity(), v.Severity().String()), v.Rule.ID, v.BlameName(), about, v.Message, v.Hint)
+	w.printf("    ! %s %s, by the %s%s: %s\n      → %s\n", w.painted(nil, v.Severity(), v.Severity().String()), v.Rule.ID, v.BlameName(), about, v.Said(), v.Hint)
 	if v.Frame == 0 && w.o.Hex {
 		w.dump(v.Bytes, nil)
 		if more := v.Length - int64(len(v.Bytes)); more > 0 {

@@ -37,7 +37,7 @@ func render(t testing.TB, src capture.Source, o Options) string {
 	}
 	err = w.Close(Totals{
 		Name: "ticket.pcapng", Packets: r.Packets, TCPStreams: r.TCPStreams, NubisonStreams: r.NubisonStreams, First: r.First, Last: r.Last,
-		Cut: r.Cut, OneSided: r.OneSided, Midstream: r.Midstream,
+		Gaps: r.Gaps, Missing: r.Missing, Cut: r.Cut, OneSided: r.OneSided, Midstream: r.Midstream,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -150,6 +150,7 @@ func (s *Filtered) Note(n *dissect.Note) { s.add(&waiting{note: n}) }
 // Close implements Writer.
 func (s *Filtered) Close(t Totals) error {
 	s.drain(0)
+	t.Part = true
 	t.Filtered, t.Fitting, t.FittingPackets, t.FramesInAll = true, s.Shown, s.Packets, s.Of
 	return s.Writer.Close(t)
 }
@@ -209,7 +210,7 @@ func (s *Filtered) pass(x *waiting) {
 			delete(s.conns, x.stream.Conn)
 			s.Writer.Stream(x.stream)
 		}
-	case s.conns[x.note.Conn]:
+	case x.note.Conn == nil || s.conns[x.note.Conn]:
 		if next, ok := s.Writer.(dissect.NoteSink); ok {
 			next.Note(x.note)
 		}

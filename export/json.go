@@ -288,6 +288,7 @@ func (w *jsonWriter) Violation(v *dissect.Violation) {
 	w.str(`,"bytes":`, hexBytes(v, w.o.ShowSecrets))
 	w.str(`,"message":`, v.Message)
 	w.str(`,"hint":`, v.Hint)
+	w.caveat(v.Caveat)
 	w.reason(v.Reason, v.Evidence)
 	w.end()
 }
@@ -395,8 +396,11 @@ func (w *jsonWriter) summary(t *Totals) {
 		if t.Counted {
 			w.num(`,"received":`, int64(t.Received))
 			w.num(`,"dropped":`, int64(t.Dropped))
+		} else if t.Dropped > 0 {
+			w.num(`,"dropped":`, int64(t.Dropped))
 		}
-		w.num(`,"missing_bytes":`, y.missing)
+		w.num(`,"gaps":`, t.Gaps)
+		w.num(`,"missing_bytes":`, t.Missing)
 		w.num(`,"cut_packets":`, t.Cut)
 		w.num(`,"one_sided_streams":`, t.OneSided)
 		w.num(`,"midstream_streams":`, t.Midstream)

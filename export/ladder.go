@@ -255,7 +255,7 @@ func (l *Ladder) Violation(v *dissect.Violation) {
 	if v.Severity() != protocol.Note {
 		color = severityColor(v.Severity())
 	}
-	text := fmt.Sprintf("! %s, by the %s: %s", v.Rule.ID, v.BlameName(), v.Message)
+	text := fmt.Sprintf("! %s, by the %s: %s", v.Rule.ID, v.BlameName(), v.Said())
 	if p := packetList(v.Packets); p != "" {
 		text += " (packets " + p + ")"
 	}

@@ -19,6 +19,9 @@ type notes struct {
 
 // Note implements dissect.NoteSink.
 func (t *tally) Note(n *dissect.Note) {
+	if n.Conn == nil {
+		return // the first look says it before all else
+	}
 	if t.notes.count == nil {
 		t.notes.count = make(map[string]int64)
 	}
@@ -38,6 +41,10 @@ func (w *csvWriter) Note(n *dissect.Note) { w.tally.Note(n) }
 func (w *textWriter) Note(n *dissect.Note) {
 	w.tally.Note(n)
 	if !w.shows(Violations) {
+		return
+	}
+	if n.Conn == nil {
+		w.captureNote(n)
 		return
 	}
 	b := w.clock.append(w.line[:0], n.Time)
@@ -62,6 +69,11 @@ func (w *jsonWriter) Note(n *dissect.Note) {
 	}
 	w.begin("note")
 	w.str(`,"id":`, n.ID)
+	if n.Conn == nil {
+		w.captureNote(n)
+		w.end()
+		return
+	}
 	w.num(`,"stream":`, int64(n.Conn.Stream))
 	if n.Device != "" {
 		w.wire(`,"device":`, []byte(n.Device))
@@ -73,7 +85,7 @@ func (w *jsonWriter) Note(n *dissect.Note) {
 
 // Note implements dissect.NoteSink.
 func (s *Selection) Note(n *dissect.Note) {
-	if next, ok := s.Writer.(dissect.NoteSink); ok && s.Wants(n.Conn) {
+	if next, ok := s.Writer.(dissect.NoteSink); ok && (n.Conn == nil || s.Wants(n.Conn)) {
 		next.Note(n)
 	}
 }

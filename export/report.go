@@ -67,7 +67,7 @@ func (r *report) write(t *Totals) error {
 	if err := r.devices(); err != nil {
 		return err
 	}
-	r.problems()
+	r.problems(t)
 	r.noted()
 	return r.latencies(t)
 }
@@ -107,28 +107,33 @@ func (r *report) captured(t *Totals) {
 	r.para("Capture: " + strings.Join(doubts, "; ") + ".")
 }
 
-// doubts lists what the capture lacks.
+// doubts lists what the capture lacks: all of it, not only what is shown.
 func (r *report) doubts(t *Totals) (list []string) {
-	add := func(n int64, format string, args ...any) {
-		if n > 0 {
-			list = append(list, fmt.Sprintf(format, args...))
-		}
-	}
 	if t.Damage != "" {
 		list = append(list, t.Damage)
 	}
-	add(int64(t.Dropped), "%s dropped while capturing", count(int64(t.Dropped), "packet"))
-	gaps := r.tally.rules[protocol.CaptureGap]
-	add(gaps, "%s never captured, in %s", count(r.tally.missing, "byte"), count(gaps, "gap"))
-	add(t.Cut, "%s cut short by the snap length", count(t.Cut, "packet"))
-	add(t.OneSided, "of %s only one side was captured", count(t.OneSided, "connection"))
-	add(t.Midstream, "%s started before the capture did", count(t.Midstream, "connection"))
-	add(t.Duplicates, "%s captured twice, and ignored once", count(t.Duplicates, "packet"))
-	add(t.Large, "%s larger than an Ethernet frame: offload joined them, so where a write ended is uncertain", count(t.Large, "segment"))
-	add(t.Backwards, "time goes backwards %s: latencies and timeouts may be wrong there", times(t.Backwards))
-	add(t.Forgotten, "%s forgotten because there were too many at once", count(t.Forgotten, "connection"))
-	add(t.GivenUp, "%s given up for lack of room", count(t.GivenUp, "gap"))
+	lack := dissect.Preflight{
+		Dropped: int64(t.Dropped), Gaps: t.Gaps, Missing: t.Missing, Cut: t.Cut, OneSided: t.OneSided, Midstream: t.Midstream,
+		Duplicates: t.Duplicates, Large: t.Large, Backwards: t.Backwards, Forgotten: t.Forgotten, GivenUp: t.GivenUp,
+	}
+	for _, d := range lack.Doubts() {
+		if d.Of == protocol.Gap && t.Part {
+			d.Text += r.share(t)
+		}
+		list = append(list, d.Text)
+	}
 	return list
+}
+
+// share says how many of the missing bytes are of what is shown.
+func (r *report) share(t *Totals) string {
+	switch n := r.tally.missing; {
+	case n == 0:
+		return " (none in the connections shown)"
+	case n < t.Missing:
+		return fmt.Sprintf(" (%s in the connections shown)", count(n, "byte"))
+	}
+	return " (all in the connections shown)"
 }
 
 // nothing says that there is no NUBISON traffic, and what else there is.
@@ -228,7 +233,7 @@ func (r *report) devices() error {
 }
 
 // problems tells what is wrong, the worst and the first first.
-func (r *report) problems() {
+func (r *report) problems(t *Totals) {
 	list := r.tally.problems()
 	if len(list) == 0 {
 		return
@@ -240,7 +245,7 @@ func (r *report) problems() {
 			r.para("and " + strings.Join(rest, ", ") + ": --view violations shows all.")
 			break
 		}
-		r.problem(k)
+		r.problem(k, t)
 	}
 }
 
@@ -261,7 +266,7 @@ func named(list []*group) (names []string) {
 	return names
 }
 
-func (r *report) problem(k *group) {
+func (r *report) problem(k *group, t *Totals) {
 	v := k.first
 	where := fmt.Sprintf("stream %d", v.Conn.Stream)
 	if p := packetList(v.Packets); p != "" {
@@ -279,11 +284,18 @@ func (r *report) problem(k *group) {
 	if r.markdown {
 		r.printf("- **%s** `%s` by the %s, %s (%s). %s.<br>→ %s\n", k.rule.Severity, k.rule.ID, v.BlameName(), times(k.count),
 			markdownCell.Replace(who), markdownCell.Replace(said), markdownCell.Replace(v.Hint))
+		if doubt := k.doubt(t); doubt != "" {
+			r.printf("  <br>? %s\n", doubt)
+		}
 		return
 	}
 	r.printf("%s\n", wrap(fmt.Sprintf(" %s %s, by the %s, %s (%s)", r.paint(k.rule.Severity), k.rule.ID, v.BlameName(), times(k.count), who), r.o.Width))
 	const indent = "   "
-	for _, s := range []string{said, "→ " + v.Hint} {
+	lines := []string{said, "→ " + v.Hint}
+	if doubt := k.doubt(t); doubt != "" {
+		lines = append(lines, "? "+doubt)
+	}
+	for _, s := range lines {
 		for _, line := range strings.Split(wrap(s, r.o.Width-len(indent)), "\n") {
 			r.printf("%s%s\n", indent, line)
 		}
@@ -392,30 +404,12 @@ func (r *report) silences(t *Totals) {
 	}
 }
 
-// times says how often.
-func times(n int64) string {
-	if n == 1 {
-		return "once"
-	}
-	return thousands(n) + " times"
-}
-
-// thousands writes a number with commas.
-func thousands(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-// count writes a number of things.
-func count(n int64, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return thousands(n) + " " + thing + "s"
-}
+// How numbers are written.
+var (
+	thousands = dissect.Thousands
+	count     = dissect.Count
+	times     = dissect.Times
+)
 
 // endTime leaves the date out where it is the same.
 func endTime(first, last int64) string {

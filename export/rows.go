@@ -226,7 +226,7 @@ func transactionCells(t *dissect.Transaction) []string {
 func violationCells(v *dissect.Violation) []string {
 	return []string{
 		dayTime(v.Time), strconv.Itoa(v.Conn.Stream), packetList(v.Packets), v.Severity().String(), v.BlameName(),
-		v.Rule.ID + ": " + v.Message + "\n→ " + v.Hint,
+		v.Rule.ID + ": " + v.Said() + "\n→ " + v.Hint,
 	}
 }
 

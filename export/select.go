@@ -60,6 +60,12 @@ func (s *Selection) Violation(v *dissect.Violation) {
 	}
 }
 
+// Close implements Writer.
+func (s *Selection) Close(t Totals) error {
+	t.Part = t.Part || s.Device != "" || len(s.Streams) > 0
+	return s.Writer.Close(t)
+}
+
 // Stream implements dissect.Sink.
 func (s *Selection) Stream(x *dissect.Stream) {
 	if s.Wants(x.Conn) {

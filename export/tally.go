@@ -57,6 +57,8 @@ type group struct {
 	rule    *protocol.Rule
 	count   int64
 	first   *dissect.Violation
+	caveat  protocol.Artefacts // of any of them
+	doubted int64              // how many have one
 	devices map[string]struct{}
 }
 
@@ -169,6 +171,10 @@ func (t *tally) Violation(v *dissect.Violation) {
 		g.first = v
 	}
 	g.count++
+	if v.Caveat != 0 {
+		g.caveat |= v.Caveat
+		g.doubted++
+	}
 	if len(g.devices) < maxDevices {
 		g.devices[deviceName(v.Conn)] = struct{}{}
 	}

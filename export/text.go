@@ -123,7 +123,7 @@ func (w *textWriter) Violation(v *dissect.Violation) {
 		b = append(b, packetList(v.Packets)...)
 	}
 	b = append(b, ": "...)
-	b = append(b, v.Message...)
+	b = append(b, v.Said()...)
 	w.end(b)
 }
 

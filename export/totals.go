@@ -14,6 +14,8 @@ type Totals struct {
 	// Cut counts packets cut by the snap length, OneSided the NUBISON connections of which only one
 	// side was captured, Midstream those whose start was not.
 	Cut, OneSided, Midstream int64
+	// Gaps of the whole capture hold Missing bytes that were never captured.
+	Gaps, Missing int64
 	// Duplicates counts packets that were captured twice, Large segments that are larger than an Ethernet frame, Backwards
 	// packets whose time is before that of the packet before.
 	Duplicates, Large, Backwards int64
@@ -24,6 +26,8 @@ type Totals struct {
 	OtherPorts []PortCount
 	// Restricted tells that only some ports were looked at.
 	Restricted bool
+	// Part tells that only some connections are shown, or parts of them.
+	Part bool
 	// Filtered tells that only what fits a filter is shown: Fitting records, FittingPackets of FramesInAll NUBISON packets.
 	Filtered                             bool
 	Fitting, FittingPackets, FramesInAll int64

@@ -48,6 +48,8 @@ type Stats struct {
 	// Duplicates counts segments with data that were captured twice, as on the pseudo-interface any or on a mirror
 	// port; Large those whose payload is larger than an Ethernet frame: offload joined or did not yet cut them.
 	Duplicates, Large int64
+	// FirstDuplicate and FirstLarge are the first capture packets with such a segment, 0 if there is none.
+	FirstDuplicate, FirstLarge int64
 	// Stray counts segments whose sequence number belongs to no part of their connection, or
 	// that came after its end.
 	Stray int64
@@ -145,6 +147,9 @@ func (a *Assembler) next(f *flow, d Direction, s *Segment, time, packet int64) b
 		return false
 	}
 	n := int64(s.Length)
+	if n > maxEthernet || time < a.now-backStep {
+		return false
+	}
 	if n > 0 && (s.Seq != h.seq(h.next) || len(s.Payload) < s.Length) {
 		return false
 	}
@@ -163,7 +168,6 @@ func (a *Assembler) next(f *flow, d Direction, s *Segment, time, packet int64) b
 		return true
 	}
 	f.remember(d, s, time)
-	a.stats.Large += large(s)
 	off := h.next
 	h.next += n
 	a.h.Chunk(&f.Conn, d, Chunk{Offset: off, Bytes: s.Payload[:n], Time: time, Packet: packet, Push: s.Flags&FlagPSH != 0})
@@ -186,7 +190,7 @@ func (s *Segment) Touch() (data any, d Direction, n int64) {
 	}
 	l := s.f.live
 	h, p := &l.half[s.d], &l.half[1-s.d]
-	n = h.next + p.next + l.Packets[0] + int64(l.trail.acks[1-s.d].n)
+	n = h.next + p.next + l.Packets[0] + int64(l.trail.acks[1-s.d][0].to)
 	if s.Length > 0 {
 		n += int64(l.trail.twins[s.d][0].seq)
 	}
@@ -289,12 +293,20 @@ func (a *Assembler) take(f *flow, d Direction, s *Segment, time, packet int64) {
 	switch {
 	case s.Length > 0 && f.isTwin(d, s, time):
 		a.stats.Duplicates++
+		a.stats.FirstDuplicate = cmp.Or(a.stats.FirstDuplicate, packet)
 	case s.Length > 0:
-		a.stats.Large += large(s)
-		a.data(f, d, piece{
+		p := piece{
 			seq: seq, b: s.Payload[:min(len(s.Payload), s.Length)], n: int64(s.Length),
-			push: s.Flags&(FlagPSH|FlagFIN) != 0, time: time, packet: packet,
-		})
+			push: s.Flags&(FlagPSH|FlagFIN) != 0, large: s.Length > maxEthernet, time: time, packet: packet,
+		}
+		if p.large {
+			a.stats.Large++
+			a.stats.FirstLarge = cmp.Or(a.stats.FirstLarge, packet)
+		}
+		if time < a.now-backStep {
+			p.clock = a.now
+		}
+		a.data(f, d, p)
 	}
 	if s.Flags&FlagFIN != 0 {
 		a.fin(f, d, seq+uint32(s.Length), time, packet)
@@ -305,12 +317,8 @@ func (a *Assembler) take(f *flow, d Direction, s *Segment, time, packet int64) {
 // maxEthernet is the largest TCP payload of an Ethernet frame, in bytes.
 const maxEthernet = 1460
 
-func large(s *Segment) int64 {
-	if s.Length > maxEthernet {
-		return 1
-	}
-	return 0
-}
+// backStep is how far a packet's time may be behind the latest without a word (ns).
+const backStep = int64(10e6)
 
 // data takes in a segment's payload.
 func (a *Assembler) data(f *flow, d Direction, p piece) {
@@ -351,6 +359,7 @@ func (a *Assembler) fixStart(f *flow, d Direction) {
 		list = list[1:]
 	}
 	h.known, h.base = true, list[0].seq
+	f.before(d, h.base)
 	slices.SortStableFunc(list, func(x, y piece) int { return cmp.Compare(x.packet, y.packet) })
 	for _, p := range list {
 		a.place(f, d, p)
@@ -390,7 +399,7 @@ func (a *Assembler) place(f *flow, d Direction, p piece) {
 	} else {
 		a.drain(f, d, p.time)
 	}
-	for len(h.held) > 0 && (h.bytes > a.opts.MaxHeld || a.parts[f.part].held > a.opts.MaxHeldTotal) {
+	for len(h.held) > 0 && (int(h.bytes) > a.opts.MaxHeld || a.parts[f.part].held > a.opts.MaxHeldTotal) {
 		a.stats.Forced++
 		a.release(f, d, p.time, p.packet)
 	}
@@ -409,7 +418,7 @@ func (a *Assembler) hold(f *flow, d Direction, p piece) {
 	h := &f.half[d]
 	was := h.bytes
 	again, differ := h.insert(p)
-	a.parts[f.part].held += h.bytes - was
+	a.parts[f.part].held += int(h.bytes - was)
 	a.stats.Retransmitted += again
 	a.stats.Conflicts += differ
 	if again > 0 {
@@ -424,11 +433,11 @@ func (a *Assembler) deliver(f *flow, d Direction, p *piece, more bool) {
 	cut := n < p.n // by the snap length
 	if n > 0 {
 		h.next += n
-		a.h.Chunk(&f.Conn, d, Chunk{Offset: p.off, Bytes: p.b, Time: p.time, Packet: p.packet, Push: p.push && !cut, More: more || cut})
+		a.h.Chunk(&f.Conn, d, Chunk{Offset: p.off, Bytes: p.b, Time: p.time, Packet: p.packet, Push: p.push && !cut, More: more || cut, Large: p.large, Clock: p.clock})
 	}
 	if cut {
 		h.next += p.n - n
-		a.h.Chunk(&f.Conn, d, Chunk{Offset: p.off + n, Gap: p.n - n, Time: p.time, Packet: p.packet, Push: p.push, More: more})
+		a.h.Chunk(&f.Conn, d, Chunk{Offset: p.off + n, Gap: p.n - n, Time: p.time, Packet: p.packet, Push: p.push, More: more, Cut: true, Large: p.large, Clock: p.clock})
 	}
 }
 
@@ -441,7 +450,7 @@ func (a *Assembler) drain(f *flow, d Direction, time int64) {
 		h.held[0] = piece{}
 		h.held = h.held[1:]
 		h.bytes -= p.cost()
-		a.parts[f.part].held -= p.cost()
+		a.parts[f.part].held -= int(p.cost())
 		a.deliver(f, d, &p, true)
 	}
 	if len(h.held) == 0 {
@@ -492,7 +501,12 @@ func (a *Assembler) acknowledge(f *flow, from Direction, s *Segment, time, packe
 			// acknowledgement that of the SYN-ACK.
 			if s.Flags&FlagSYN != 0 || from == 0 && f.FromStart[0] && f.Packets[0] <= maxHandshake {
 				h.known, h.base = true, s.Ack
+				return
 			}
+			if !h.hasAck {
+				h.hasAck, h.ack = true, s.Ack
+			}
+			f.before(d, s.Ack)
 			return
 		}
 		if !slices.ContainsFunc(h.start, func(p piece) bool { return int32(s.Ack-p.seq-uint32(p.n)) >= 0 }) {
@@ -521,6 +535,7 @@ func (a *Assembler) fin(f *flow, d Direction, seq uint32, time, packet int64) {
 	}
 	if !h.known && len(h.start) == 0 {
 		h.known, h.base = true, seq
+		f.before(d, seq)
 	}
 	a.fixStart(f, d)
 	off := h.offset(seq)
@@ -535,14 +550,14 @@ func (a *Assembler) fin(f *flow, d Direction, seq uint32, time, packet int64) {
 			break
 		}
 		h.bytes -= last.cost()
-		a.parts[f.part].held -= last.cost()
+		a.parts[f.part].held -= int(last.cost())
 		if last.off >= off {
 			h.held = h.held[:len(h.held)-1]
 			continue
 		}
 		*last = last.to(off)
 		h.bytes += last.cost()
-		a.parts[f.part].held += last.cost()
+		a.parts[f.part].held += int(last.cost())
 	}
 	a.stall(f, d, time)
 	a.settleFIN(f, d, time, packet)
@@ -552,6 +567,9 @@ func (a *Assembler) fin(f *flow, d Direction, seq uint32, time, packet int64) {
 // already is late, or made up (RFC 5961).
 func (a *Assembler) reset(f *flow, d Direction, s *Segment, time, packet int64) {
 	h := &f.half[d]
+	if f.blank() {
+		return // it ends a connection of before
+	}
 	if !h.known || h.ended {
 		a.endFrom(f, d, EndRST, time, packet)
 		return
@@ -587,7 +605,7 @@ func (a *Assembler) end(f *flow, d Direction, why End, time, packet int64) {
 	if why == EndFIN || why == EndRST {
 		f.Ended[d] = packet
 	}
-	a.parts[f.part].held -= h.bytes
+	a.parts[f.part].held -= int(h.bytes)
 	h.held, h.start, h.bytes, h.stalled = nil, nil, 0, false
 	a.h.End(&f.Conn, d, why, time, packet)
 }

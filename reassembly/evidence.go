@@ -6,17 +6,11 @@ package reassembly
 type trail struct {
 	acks  [2]acks
 	twins [2]twins
-	// packet is that of the latest acknowledgement.
-	packet int64
-	again  [2]*resents // nil while nothing was sent again
+	again [2]*resents // nil while nothing was sent again
 }
 
-// acks are the latest acknowledgements of a direction: the lower halves of how far they went, and of their packets' numbers.
-type acks struct {
-	list [7]struct{ to, packet uint32 }
-	n    uint32
-	_    uint32
-}
+// acks are the latest acknowledgements of a direction, the latest first: the lower halves of how far they went, and of their packets' numbers.
+type acks [8]struct{ to, packet uint32 }
 
 // resents are the latest stretches of a direction that were sent again.
 type resents struct {
@@ -24,29 +18,19 @@ type resents struct {
 	n    uint32
 }
 
-// latest calls do with the places of a ring that holds what came last of n, the earliest first, until it returns false.
-func latest(n, size uint32, do func(at uint32) bool) {
-	for i := n - min(n, size); i != n; i++ {
-		if !do(i % size) {
-			return
-		}
-	}
-}
-
 // below returns the largest number up to top with this lower half.
 func below(top int64, lower uint32) int64 { return top - int64(uint32(top)-lower) }
 
 // AckedIn tells whether the receiver of a direction has acknowledged its bytes before a stream offset, and in which capture
-// packet: the first one that is remembered, of the latest 7 acknowledgements.
+// packet: the first one that is remembered, of the latest 8 acknowledgements.
 func (c *Conn) AckedIn(d Direction, end int64) (packet int64, ok bool) {
 	k := &c.trail.acks[d]
-	latest(k.n, uint32(len(k.list)), func(at uint32) bool {
-		if ok = below(c.Acked[d], k.list[at].to) >= end; ok {
-			packet = below(c.trail.packet, k.list[at].packet)
+	for i := len(k) - 1; i >= 0; i-- {
+		if k[i].packet != 0 && below(c.Acked[d], k[i].to) >= end {
+			return below(c.acknowledging, k[i].packet), true
 		}
-		return !ok
-	})
-	return packet, ok
+	}
+	return 0, false
 }
 
 // ResentIn lists the capture packets, of the latest 8 that carried bytes of a direction again, that did so with bytes between
@@ -56,12 +40,12 @@ func (c *Conn) ResentIn(d Direction, from, to int64) (packets []int64) {
 	if k == nil {
 		return nil
 	}
-	latest(k.n, uint32(len(k.list)), func(at uint32) bool {
-		if m := &k.list[at]; m.from < to && m.to > from {
+	size := uint32(len(k.list))
+	for i := k.n - min(k.n, size); i != k.n; i++ {
+		if m := &k.list[i%size]; m.from < to && m.to > from {
 			packets = append(packets, m.packet)
 		}
-		return true
-	})
+	}
 	return packets
 }
 
@@ -78,18 +62,17 @@ func (c *Conn) resent(d Direction, from, to, packet int64) {
 
 // acked notes how far a direction was acknowledged.
 func (c *Conn) acked(d Direction, to, packet int64) {
-	c.Acked[d], c.trail.packet = to, packet
+	c.Acked[d], c.acknowledging = to, packet
 	k := &c.trail.acks[d]
-	m := &k.list[k.n%uint32(len(k.list))]
-	m.to, m.packet = uint32(to), uint32(packet)
-	k.n++
+	copy(k[1:], k[:])
+	k[0].to, k[0].packet = uint32(to), uint32(packet)
 }
 
 // twin is what two captures of the same packet have in common, and a segment that TCP sent again has not: its IP ID, or the
 // checksum over its timestamps and acknowledgement. The time is in units of 2^twinUnit ns.
 type twin struct{ seq, id, n, time uint32 }
 
-// twins are a direction's latest segments with data.
+// twins are a direction's latest segments with data, the latest first.
 type twins [4]twin
 
 const twinUnit = 16

@@ -53,8 +53,23 @@ func (f *flow) note(d Direction, s *Segment) {
 	if !f.hasISN[1-d] && s.Flags&FlagACK != 0 {
 		f.hasISN[1-d], f.isn[1-d] = true, s.Ack-1
 	}
-	if s.Flags&FlagSYN != 0 {
+	// Where Addr[0] is only who was captured first, the other side's SYN does not make it the opener.
+	if s.Flags&FlagSYN != 0 && (s.Flags&FlagACK != 0) == (d == 1) {
 		f.Opener = true
+	}
+}
+
+// blank reports whether nothing is known of a connection yet but that there are packets.
+func (f *flow) blank() bool {
+	a, b := &f.half[0], &f.half[1]
+	return !a.known && !b.known && len(a.start)+len(b.start) == 0 && !a.ended && !b.ended
+}
+
+// before notes that a direction whose start was not captured had come to a sequence number before its first byte was.
+func (f *flow) before(d Direction, seq uint32) {
+	h := &f.half[d]
+	if n := int64(int32(seq - h.ack)); h.hasAck && n > f.Before[d] && n <= window {
+		f.Before[d] = n
 	}
 }
 

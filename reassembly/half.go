@@ -49,11 +49,13 @@ type waiting struct {
 	fin     int64   // offset of the FIN, -1 if none was seen
 	rst     int64   // offset of an RST that waits for the bytes before it, or -1
 	start   []piece // of a direction whose base is not fixed yet
-	bytes   int     // memory of held
 	since   int64   // when the hole appeared
+	bytes   int32   // memory of held
+	ack     uint32  // of a direction whose base is not fixed yet: the first acknowledgement, if hasAck
+	hasAck  bool
 	strange struct {
 		seq   uint32
-		count uint32
+		count uint16
 	}
 }
 
@@ -63,13 +65,15 @@ type piece struct {
 	n            int64  // bytes on the wire
 	b            []byte // those captured, from off on
 	seq          uint32
-	push         bool // the piece ends where a segment with PSH or FIN does
+	push         bool  // the piece ends where a segment with PSH or FIN does
+	large        bool  // its segment is larger than an Ethernet frame
+	clock        int64 // the latest time (ns) when it came with an earlier one, else 0
 	time, packet int64
 }
 
 func (p *piece) end() int64 { return p.off + p.n }
 
-func (p *piece) cost() int { return cap(p.b) + pieceCost }
+func (p *piece) cost() int32 { return int32(cap(p.b)) + pieceCost }
 
 // from returns the part of p that starts at an offset, to the part that ends at one.
 func (p *piece) from(off int64) piece {

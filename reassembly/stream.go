@@ -14,8 +14,10 @@ type Conn struct {
 	// Acked[d] is how far the receiver of direction d has acknowledged its bytes, as a stream
 	// offset (a FIN counts as one byte); it may lie beyond what was captured.
 	Acked [2]int64
-	// Last and First are the times of the latest and the first packet (ns).
-	Last, First int64
+	// Last is the time of the latest packet (ns).
+	Last int64
+	// acknowledging is the latest packet that acknowledged new bytes.
+	acknowledging int64
 
 	trail trail
 	// Opener tells that the SYN or SYN-ACK was seen, so that Addr[0] did open it.
@@ -26,6 +28,8 @@ type Conn struct {
 	// Stream is the connection's number among those of its assembler; of a capture that one assembler reads alone it
 	// is Wireshark's tcp.stream.
 	Stream int
+	// First is the time of the first packet (ns).
+	First int64
 	// Opened is the number of the packet that it was opened with: no two connections have the same.
 	Opened int64
 	// Addr are the two endpoints; Addr[0] is the side that opened the connection
@@ -33,6 +37,9 @@ type Conn struct {
 	Addr [2]netip.AddrPort
 	// Ended[d] is the capture packet with the FIN or RST that ended direction d, 0 if none did.
 	Ended [2]int64
+	// Before[d] counts bytes of direction d that were sent before its offset 0 and after its receiver's first packet was
+	// captured: where its start was not, nothing else tells of them.
+	Before [2]int64
 }
 
 // Chunk is a run of a direction's byte stream, in order and without overlap.
@@ -53,6 +60,11 @@ type Chunk struct {
 	// More tells that what follows in this direction is at hand already: another chunk, or Stall,
 	// comes at once.
 	More bool
+	// Cut tells of a gap that the snap length made it; Large, that the segment is larger than an Ethernet frame, so that
+	// offload may have joined writes in it.
+	Cut, Large bool
+	// Clock is the latest time of the capture (ns) where the packet came with an earlier one, else 0.
+	Clock int64
 }
 
 // End says why a direction carries no more bytes.

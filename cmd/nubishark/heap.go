@@ -21,7 +21,7 @@ func paceCollector() {
 		return
 	}
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	type sentinel struct{ self *sentinel }
+	type sentinel [64]byte // found to be unused by each collection
 	var afterEach func(*sentinel)
 	afterEach = func(*sentinel) {
 		metrics.Read(live)

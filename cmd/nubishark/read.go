@@ -292,7 +292,7 @@ func totals(files []string, restricted bool, r *analyze.Result, damage error) ex
 		Restricted: restricted,
 		Name:       strings.Join(files, ", "), Packets: r.Packets, TCPStreams: r.TCPStreams, NubisonStreams: r.NubisonStreams,
 		First: r.First, Last: r.Last, Received: r.Capture.Received, Dropped: r.Capture.Dropped, Counted: r.Capture.Known,
-		Cut: r.Cut, OneSided: r.OneSided, Midstream: r.Midstream, Duplicates: r.TCP.Duplicates, Large: r.TCP.Large, Backwards: r.Backwards, Forgotten: r.TCP.Evicted, GivenUp: r.TCP.Forced,
+		Gaps: r.Gaps, Missing: r.Missing, Cut: r.Cut, OneSided: r.OneSided, Midstream: r.Midstream, Duplicates: r.TCP.Duplicates, Large: r.TCP.Large, Backwards: r.Backwards, Forgotten: r.TCP.Evicted, GivenUp: r.TCP.Forced,
 	}
 	for _, p := range r.OtherPorts {
 		t.OtherPorts = append(t.OtherPorts, export.PortCount(p))
