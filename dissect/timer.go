@@ -17,7 +17,7 @@ func (t *timer) before(o *timer) bool { return t.at < o.at || t.at == o.at && t.
 // timers hands out the earliest timer first. Most are set for the same time from now on, so that they come in order: those stand
 // in rows, the others in a heap.
 type timers struct {
-	rows [3]row
+	rows [2]row // of what waits for a second, and for the response timeout
 	heap timerHeap
 	n    int
 	// first tells where the earliest one stands: in which row, or, behind those, in the heap.
@@ -31,6 +31,8 @@ type row struct {
 }
 
 func (r *row) empty() bool { return r.head == len(r.list) }
+
+func (r *row) last() *timer { return &r.list[len(r.list)-1] }
 
 // push adds a timer behind the others.
 func (r *row) push(x timer) {
@@ -60,24 +62,19 @@ func (t *timers) peek() *timer {
 	return &t.heap[0]
 }
 
-func (t *timers) push(x timer) {
-	// The row that ends closest before the timer.
-	var fit *row
+func (t *timers) push(x timer, now, timeout int64) {
+	// A row takes what is set for about the same time from now on, so that nothing far away stands before what comes soon.
 	at := len(t.rows)
-	for i := range t.rows {
-		r := &t.rows[i]
-		switch {
-		case r.empty():
-			if fit == nil {
-				fit, at = r, i
-			}
-		case !x.before(&r.list[len(r.list)-1]) && (fit == nil || fit.empty() || fit.list[len(fit.list)-1].before(&r.list[len(r.list)-1])):
-			fit, at = r, i
-		}
+	switch wait := x.at - now; {
+	case wait <= second:
+		at = 0
+	case wait > timeout-second:
+		at = 1
 	}
-	if fit != nil {
-		fit.push(x)
+	if at < len(t.rows) && (t.rows[at].empty() || !x.before(t.rows[at].last())) {
+		t.rows[at].push(x)
 	} else {
+		at = len(t.rows)
 		t.heap.push(x)
 	}
 	if t.n++; t.n == 1 || at != t.first && x.before(t.peek()) {
@@ -160,7 +157,7 @@ func (d *Dissector) compact() {
 	d.timers = timers{}
 	for old.n > 0 {
 		if t := old.pop(); t.c.deadline == t.at && !t.c.finished && t.c.standing != rejected {
-			d.timers.push(t)
+			d.timers.push(t, d.now, d.timeout)
 		}
 	}
 }
@@ -197,7 +194,7 @@ func (c *Dialogue) arm() {
 		c.d.tidy()
 	}
 	c.deadline = at
-	c.d.timers.push(timer{at: at, order: c.order, c: c})
+	c.d.timers.push(timer{at: at, order: c.order, c: c}, c.d.now, c.d.timeout)
 }
 
 // due is the earliest moment after which the clock may settle something, 0 if there is none.
