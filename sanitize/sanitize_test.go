@@ -142,7 +142,7 @@ func TestDamaged(t *testing.T) {
 
 // A value is found however it is hidden.
 func TestSearchFinds(t *testing.T) {
-	if search([]byte("xxsecretxx"), map[string]bool{"secret": true}) == nil || search([]byte("xxsecrexx"), map[string]bool{"secret": true}) != nil {
+	if search([]byte("xxsecretxx"), map[string][]byte{"secret": nil}) == nil || search([]byte("xxsecrexx"), map[string][]byte{"secret": nil}) != nil {
 		t.Error("a secret is not found, or one is that is not there")
 	}
 }
