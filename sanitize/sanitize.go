@@ -276,6 +276,8 @@ func (r *rewriter) Stall(*reassembly.Conn, reassembly.Direction, bool) {}
 // End implements reassembly.Handler.
 func (r *rewriter) End(*reassembly.Conn, reassembly.Direction, reassembly.End, int64, int64) {}
 
+var errSecret = errors.New("a value that is not to be passed on stands in the sanitized capture")
+
 var errChanged = errors.New("what is concluded from the sanitized capture differs")
 
 // verify reads what was written, and compares what it leads to.
@@ -320,7 +322,7 @@ func search(out []byte, secrets map[string][]byte) error {
 	for n, set := range bySize {
 		for i := 0; i+n <= len(out); i++ {
 			if set[string(out[i:i+n])] {
-				return fmt.Errorf("a value of %d bytes that is not to be passed on stands in the sanitized capture", n)
+				return fmt.Errorf("%w: %d bytes", errSecret, n)
 			}
 		}
 	}
