@@ -58,7 +58,8 @@ test-wireshark: test-tools
 	@mkdir -p $(WIRESHARKS); there=; for s in $(SUITES); do d=$(WIRESHARKS)/$$s; test -x $$d/usr/bin/tshark || \
 	  debootstrap --variant=minbase --include=tshark $$s $$d >$$d.log 2>&1 || true; \
 	  if chroot $$d tshark --version >/dev/null 2>&1; then there=$$there,$$d; else echo "$$s could not be installed, see $$d.log"; fi; done; \
-	set -x; go test ./lua -run 'TestVersions|AtLength' -v -wireshark "$${there#,}"
+	set -x; go test ./lua -run 'TestVersions|AtLength' -v -wireshark "$${there#,}" && \
+	go test ./cmd/nubishark -run TestFilters -v -wireshark "$${there#,}"
 
 generate:
 	go generate ./...

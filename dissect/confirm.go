@@ -137,10 +137,17 @@ func (h *half) strong(x int64, vouched []byte) answer {
 		return h.strongResponse(b)
 	case letter == 'L':
 		return h.strongLogin(x, b)
-	case len(protocol.ByLetter(letter)) > 0:
+	case len(protocol.ByLetter(letter)) > 0 && !h.startsID(x, b):
 		return h.strongToken(b, vouched)
 	}
 	return no
+}
+
+// startsID reports whether the first letter of a response's session ID stands at x: the token behind its status is one that the
+// response hands out.
+func (h *half) startsID(x int64, b []byte) bool {
+	y := x - 1
+	return y >= h.pos && h.at(y)[0] == 'R' && (y == h.pos || h.segStart(y)) && len(b) > protocol.SessionIDSize && b[protocol.SessionIDSize] <= 1
 }
 
 // hidden reports whether a gap takes the bytes that would make a strong match at x.

@@ -530,3 +530,12 @@ func TestAnsweredRequestsAreForgotten(t *testing.T) {
 		t.Errorf("%d requests are kept", n)
 	}
 }
+
+// Where a capture starts in the middle, a session ID that starts with a letter of a request makes no packet of a response.
+func TestSessionIDLikeARequest(t *testing.T) {
+	k := newTalk(Options{}, Opening{})
+	k.server("RHession1\x01" + tok).device(data("aaaaaaaa", "")).server(ok("aaaaaaaa"))
+	if got, want := k.close(), "! capture-midstream device 0\ndevice 0 D aaaaaaaa 35\nserver 0 R Hession1 34\n  Hession1 orphan\nserver 34 R aaaaaaaa 10\n  aaaaaaaa answered"; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

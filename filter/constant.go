@@ -41,52 +41,52 @@ var kindNames = map[Kind]string{
 	Address: "an IP address, or a network such as 10.0.0.0/8",
 }
 
-// compare makes the node of a comparison.
-func (p *parser) compare(a operand, op operator, sign token, b operand) (node, error) {
-	if b.field >= 0 {
-		return p.compareFields(a, op, sign, b)
+// compare makes the node of a comparison. A quantifier says whether it is to hold for any value or for all; without one, the
+// operator does.
+func (p *parser) compare(quantifier string, a operand, op operator, sign token, b operand) (node, error) {
+	all := quantifier == "all" || quantifier == "" && (op == allEqual || op == allDiffer)
+	if (op == contains || op == matches) && a.term.form == masked {
+		return nil, sign.fault("%s does not fit a mask", sign.text)
 	}
-	c, err := p.constant(a.field, b, op, sign)
+	if b.term != nil {
+		if err := allowed(&a.term.Field, op, sign); err != nil {
+			return nil, err
+		}
+		if a.term.Kind != b.term.Kind {
+			return nil, b.fault("%s and %s are of different kinds", a.term.Name, b.term.Name)
+		}
+		if op == matches {
+			return nil, b.fault("matches needs a pattern in quotes on its right")
+		}
+		return termComparison{a.term, b.term, op, all}, nil
+	}
+	if a.term.Kind == Text && a.term.form == sliced && b.kind == tokWord && strings.Trim(b.text, "0123456789.") == "" {
+		return nil, b.fault("write a text in quotes: \"%s\"", b.text)
+	}
+	c, err := p.constant(&a.term.Field, b, op, sign)
 	if err != nil {
 		return nil, err
 	}
-	return &comparison{a.field, op, p.fields[a.field].Kind, c}, nil
-}
-
-func (p *parser) compareFields(a operand, op operator, sign token, b operand) (node, error) {
-	x, y := &p.fields[a.field], &p.fields[b.field]
-	if err := allowed(x, op, sign); err != nil {
-		return nil, err
-	}
-	if x.Kind != y.Kind {
-		return nil, b.fault("%s and %s are of different kinds", x.Name, y.Name)
-	}
-	if op == matches {
-		return nil, b.fault("matches needs a pattern in quotes on its right")
-	}
-	return fieldComparison{a.field, b.field, op, x.Kind}, nil
+	return &comparison{a.term, op, all, c}, nil
 }
 
 // allowed tells whether an operator fits a field.
 func allowed(f *Field, op operator, sign token) error {
-	switch bytewise := f.Kind == Text || f.Kind == Bytes || f.Kind == Proto; {
+	switch {
 	case f.Kind == Present:
 		return sign.fault("%s has no value: it is there or not", f.Name)
-	case (f.Kind == Bytes || f.Kind == Proto) && op >= less && op <= greaterOrEqual:
-		return sign.fault("versions of Wireshark differ in the order of bytes: use ==, contains or matches")
-	case (op == contains || op == matches) && !bytewise:
+	case (op == contains || op == matches) && !f.bytewise():
 		return sign.fault("%s does not fit %s, which is %s", sign.text, f.Name, kindNames[f.Kind])
 	}
 	return nil
 }
 
 // constant reads a constant that is compared with a field.
-func (p *parser) constant(field int, o operand, op operator, sign token) (c constant, err error) {
-	f := &p.fields[field]
+func (p *parser) constant(f *Field, o operand, op operator, sign token) (c constant, err error) {
 	if err := allowed(f, op, sign); err != nil {
 		return c, err
 	}
-	if o.field >= 0 {
+	if o.term != nil {
 		return c, o.fault("a set holds values, not fields")
 	}
 	if op == matches {
@@ -94,8 +94,10 @@ func (p *parser) constant(field int, o operand, op operator, sign token) (c cons
 	}
 	switch f.Kind {
 	case Text:
+		if o.kind == tokWord && o.text[0] == '-' {
+			return c, f.wants(o)
+		}
 		c.Bytes = []byte(o.text)
-		return c, nil
 	case Bytes, Proto:
 		c.Bytes, err = bytesOf(o)
 	case Number:
@@ -112,12 +114,24 @@ func (p *parser) constant(field int, o operand, op operator, sign token) (c cons
 
 func (f *Field) wants(o operand) error { return o.fault("%s takes %s", f.Name, kindNames[f.Kind]) }
 
-// bytesOf reads a text in quotes as its bytes, a word as hexadecimal digits, with or without signs between the bytes.
+// A number as Wireshark reads it since 4.4, where 4.0 sees bytes in hexadecimal digits: they are alike up to 07 only.
+var (
+	numeric   = regexp.MustCompile(`^([0-9]+|0[bB][01]+|[0-9]+(\.[0-9]+)?([eE][0-9]+)?)$`)
+	oneNumber = regexp.MustCompile(`^([0-9]|0[0-7])$`)
+)
+
+// bytesOf reads a text in quotes as its bytes, a word as hexadecimal digits, with or without signs between the bytes, or as one
+// byte behind 0x.
 func bytesOf(o operand) ([]byte, error) {
 	if o.kind != tokWord {
 		return []byte(o.text), nil
 	}
-	s := o.text
+	s := strings.TrimPrefix(o.text, ":")
+	if digits := strings.TrimPrefix(s, "0x"); len(digits) == 2 && len(s) == 4 {
+		s = digits
+	} else if len(s) == len(o.text) && numeric.MatchString(s) && !oneNumber.MatchString(s) {
+		return nil, o.fault("versions of Wireshark differ in what %s is: write a byte as 0x2a, several with colons", o.text)
+	}
 	if len(s) == 1 {
 		s = "0" + s
 	}
@@ -130,7 +144,7 @@ func bytesOf(o operand) ([]byte, error) {
 			switch {
 			case len(x) == 1:
 				parts[i] = "0" + x
-			case len(x) != 2 && (len(x) != 0 || i < len(parts)-1):
+			case len(x) != 2 && (len(x) != 0 || i < len(parts)-1 || sep == "."):
 				return nil, o.fault("%q is neither bytes such as 7b:22 nor a text in quotes", o.text)
 			}
 		}
@@ -138,7 +152,7 @@ func bytesOf(o operand) ([]byte, error) {
 		break
 	}
 	b, err := hex.DecodeString(s)
-	if err != nil {
+	if err != nil || len(b) == 0 {
 		return nil, o.fault("%q is neither bytes such as 7b:22 nor a text in quotes", o.text)
 	}
 	return b, nil
@@ -161,12 +175,15 @@ func numberOf(f *Field, o operand) (int64, error) {
 		}
 		return 0, f.wants(o)
 	}
-	n, err := strconv.ParseUint(strings.TrimPrefix(o.text, "+"), 0, 64)
+	n, err := strconv.ParseUint(strings.TrimLeft(o.text[:1], "+-")+o.text[1:], 0, 64)
 	if err != nil || strings.Contains(o.text, "_") {
 		return 0, f.wants(o)
 	}
 	if n > top {
 		return 0, o.fault("%s is at most %d", f.Name, top)
+	}
+	if o.text[0] == '-' {
+		return -int64(n), nil
 	}
 	return int64(n), nil
 }
@@ -190,7 +207,7 @@ const maxSeconds = 9_000_000_000
 
 func secondsOf(f *Field, o operand) (int64, error) {
 	x, ok := new(big.Rat).SetString(o.text)
-	if !ok || o.kind != tokWord || o.text[0] == '.' || strings.ContainsAny(o.text, "_/eEpPxXoObB+") {
+	if !ok || o.kind != tokWord || strings.TrimPrefix(o.text, "-")[:1] == "." || strings.ContainsAny(o.text, "_/eEpPxXoObB+") {
 		return 0, f.wants(o)
 	}
 	x.Mul(x, big.NewRat(1e9, 1))

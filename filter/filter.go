@@ -49,7 +49,6 @@ type Record interface {
 type Filter struct {
 	root node
 	uses map[int]bool
-	room [2][]Value
 }
 
 // MaxLength bounds an expression, in bytes; maxDepth its brackets and negations, one in another.
@@ -75,7 +74,7 @@ func Compile(expr string, fields []Field) (*Filter, error) {
 }
 
 // Match reports whether the record fits.
-func (f *Filter) Match(r Record) bool { return f.root == nil || f.root.match(f, r) }
+func (f *Filter) Match(r Record) bool { return f.root == nil || f.root.match(r) }
 
 // Uses reports whether the expression names a field, by its place in the list that Compile was given.
 func (f *Filter) Uses(field int) bool { return f.uses[field] }

@@ -7,31 +7,31 @@ import (
 
 // node is a part of a condition.
 type node interface {
-	match(f *Filter, r Record) bool
+	match(r Record) bool
 }
 
 type (
 	or     struct{ a, b node }
 	and    struct{ a, b node }
 	not    struct{ a node }
-	exists struct{ field int }
-	// comparison holds a field against a constant.
+	exists struct{ *term }
+	// comparison holds a term against a constant.
 	comparison struct {
-		field int
-		op    operator
-		kind  Kind
-		with  constant
-	}
-	// fieldComparison holds a field against another.
-	fieldComparison struct {
-		a, b int
+		a    *term
 		op   operator
-		kind Kind
+		all  bool
+		with constant
+	}
+	// termComparison holds a term against another.
+	termComparison struct {
+		a, b *term
+		op   operator
+		all  bool
 	}
 	// in tells whether a field's value is in one of some ranges.
 	in struct {
-		field  int
-		kind   Kind
+		a      *term
+		all    bool
 		ranges []span
 	}
 	span struct {
@@ -40,25 +40,16 @@ type (
 	}
 )
 
-func (n or) match(f *Filter, r Record) bool  { return n.a.match(f, r) || n.b.match(f, r) }
-func (n and) match(f *Filter, r Record) bool { return n.a.match(f, r) && n.b.match(f, r) }
-func (n not) match(f *Filter, r Record) bool { return !n.a.match(f, r) }
+func (n or) match(r Record) bool  { return n.a.match(r) || n.b.match(r) }
+func (n and) match(r Record) bool { return n.a.match(r) && n.b.match(r) }
+func (n not) match(r Record) bool { return !n.a.match(r) }
 
-// values returns the values of a field in one of the filter's two rooms.
-func (f *Filter) values(room int, r Record, field int) []Value {
-	f.room[room] = r.Values(field, f.room[room][:0])
-	return f.room[room]
-}
+func (n exists) match(r Record) bool { return n.holds(r) }
 
-func (n exists) match(f *Filter, r Record) bool { return len(f.values(0, r, n.field)) > 0 }
-
-func (n *comparison) match(f *Filter, r Record) bool {
-	return quantified(n.op, f.values(0, r, n.field), n.holds)
-}
+func (n *comparison) match(r Record) bool { return quantified(n.all, n.a.values(r), n.holds) }
 
 // quantified asks of any value, or of all: a field that is not there fits no comparison.
-func quantified(op operator, list []Value, holds func(*Value) bool) bool {
-	all := op == allEqual || op == allDiffer
+func quantified(all bool, list []Value, holds func(*Value) bool) bool {
 	for i := range list {
 		if holds(&list[i]) != all {
 			return !all
@@ -76,7 +67,7 @@ func (n *comparison) holds(v *Value) bool {
 		within := c.prefix.Contains(v.Addr)
 		return within == (n.op == anyEqual || n.op == allEqual)
 	}
-	return holds(n.op, n.kind, v, &c.Value)
+	return holds(n.op, n.a.Kind, v, &c.Value)
 }
 
 // holds compares two values of a kind.
@@ -102,7 +93,12 @@ func holds(op operator, kind Kind, a, b *Value) bool {
 
 func compare(kind Kind, a, b *Value) int {
 	switch kind {
-	case Text, Bytes, Proto:
+	case Proto: // as Wireshark has it
+		if d := cmp.Compare(len(a.Bytes), len(b.Bytes)); d != 0 {
+			return d
+		}
+		return bytes.Compare(a.Bytes, b.Bytes)
+	case Text, Bytes:
 		return bytes.Compare(a.Bytes, b.Bytes)
 	case Address:
 		return a.Addr.Compare(b.Addr)
@@ -110,23 +106,22 @@ func compare(kind Kind, a, b *Value) int {
 	return cmp.Compare(a.Num, b.Num)
 }
 
-func (n fieldComparison) match(f *Filter, r Record) bool {
-	list, others := f.values(0, r, n.a), f.values(1, r, n.b)
-	return quantified(n.op, list, func(v *Value) bool {
-		return quantified(n.op, others, func(o *Value) bool { return holds(n.op, n.kind, v, o) })
+func (n termComparison) match(r Record) bool {
+	list, others := n.a.values(r), n.b.values(r)
+	return quantified(n.all, list, func(v *Value) bool {
+		return quantified(n.all, others, func(o *Value) bool { return holds(n.op, n.a.Kind, v, o) })
 	})
 }
 
-func (n in) match(f *Filter, r Record) bool {
-	list := f.values(0, r, n.field)
-	for i := range list {
+func (n *in) match(r Record) bool {
+	return quantified(n.all, n.a.values(r), func(v *Value) bool {
 		for j := range n.ranges {
-			if n.ranges[j].holds(n.kind, &list[i]) {
+			if n.ranges[j].holds(n.a.Kind, v) {
 				return true
 			}
 		}
-	}
-	return false
+		return false
+	})
 }
 
 func (s *span) holds(kind Kind, v *Value) bool {

@@ -11,7 +11,7 @@ const (
 	linkEthernet = 1
 	etherSize    = 14
 	tcpSize      = 20
-	stampSize    = 12 // of the TCP option that tells packets apart
+	spareSize    = 4 // of a TCP option that nobody reads: it makes the checksum what it is to be
 	etherLocal   = 0x88b5
 )
 
@@ -24,6 +24,24 @@ func (r *rewriter) number(a netip.Addr) int {
 	if !ok {
 		n = len(r.addrs) + 1
 		r.addrs[a] = n
+	}
+	return n
+}
+
+// id numbers what tells packets apart that were captured twice: packets have the same number where they had the same ID, and 0
+// where they had none. The ID itself holds a checksum of the payload, which would tell a right guess at it from a wrong one.
+func (r *rewriter) id(s *reassembly.Segment) uint32 {
+	old := s.ID()
+	if old == 0 {
+		return 0
+	}
+	n, ok := r.ids[old]
+	if !ok {
+		n = uint32(len(r.ids) + 1)
+		if s.V6 { // it has the lower half only
+			n = n%0xffff + 1
+		}
+		r.ids[old] = n
 	}
 	return n
 }
@@ -44,20 +62,21 @@ func ip6(b []byte, n int) []byte {
 	return binary.BigEndian.AppendUint32(b, uint32(n))
 }
 
-// frame writes the nth packet's segment as an Ethernet frame, and returns it as far as it was captured, and its length on the wire.
-func (r *rewriter) frame(n uint32, s *reassembly.Segment, payload []byte, src, dst netip.AddrPort) (b []byte, wire int) {
+// frame writes a segment as an Ethernet frame, and returns it as far as it was captured, and its length on the wire.
+func (r *rewriter) frame(s *reassembly.Segment, payload []byte, src, dst netip.AddrPort) (b []byte, wire int) {
 	from, to := r.number(src.Addr()), r.number(dst.Addr())
 	b = ether(ether(make([]byte, 0, 80+len(payload)), to), from)
-	size := tcpSize + stampSize + s.Length
+	size := tcpSize + spareSize + s.Length
+	id := r.id(s)
 	if s.V6 {
 		b = append(b, 0x86, 0xdd, 0x60, 0, 0, 0)
-		b = binary.BigEndian.AppendUint16(b, fits(size))
+		b = binary.BigEndian.AppendUint16(b, room(size))
 		b = append(b, 6, 64)
 		b = ip6(ip6(b, from), to)
 	} else {
 		b = append(b, 0x08, 0x00, 0x45, 0)
-		b = binary.BigEndian.AppendUint16(b, fits(20+size))
-		b = binary.BigEndian.AppendUint16(b, uint16(s.ID()>>16))
+		b = binary.BigEndian.AppendUint16(b, room(20+size))
+		b = binary.BigEndian.AppendUint16(b, uint16(id>>16))
 		b = append(b, 0x40, 0, 64, 6, 0, 0)
 		b = ip4(ip4(b, from), to)
 		header := b[etherSize:]
@@ -68,30 +87,25 @@ func (r *rewriter) frame(n uint32, s *reassembly.Segment, payload []byte, src, d
 	b = binary.BigEndian.AppendUint16(b, s.DstPort)
 	b = binary.BigEndian.AppendUint32(b, s.Seq)
 	b = binary.BigEndian.AppendUint32(b, s.Ack)
-	words := byte((tcpSize + stampSize) / 4)
+	words := byte((tcpSize + spareSize) / 4)
 	if s.Broken {
 		words = 1 // as impossible as it was
 	}
-	b = append(b, words<<4, s.Flags, 0xff, 0xff, 0, 0, 0, 0, 1, 1, 8, 10)
-	b = binary.BigEndian.AppendUint32(b, s.ID())
-	if s.ID() != 0 {
-		n = 0 // what told it from others tells it still
-	}
-	b = binary.BigEndian.AppendUint32(b, n)
+	b = append(b, words<<4, s.Flags, 0xff, 0xff, byte(id>>8), byte(id), 0, 0, 253, 4) // an option for experiments (RFC 4727)
+	spare := len(b)
+	b = append(b, 0, 0)
 	b = append(b, payload...)
-	if len(payload) == s.Length {
-		addresses := b[start-8 : start]
-		if s.V6 {
-			addresses = b[start-32 : start]
-		}
-		total := sum(sum(uint32(6)+uint32(size), addresses), b[start:])
-		binary.BigEndian.PutUint16(b[start+16:], ^fold(total))
+	addresses := b[start-8 : start]
+	if s.V6 {
+		addresses = b[start-32 : start]
 	}
+	total := sum(sum(uint32(6)+uint32(size), addresses), b[start:])
+	binary.BigEndian.PutUint16(b[spare:], ^fold(total))
 	return b, len(b) - len(payload) + s.Length
 }
 
-// fits is a length for a header; 0 where it has no room, as segmentation offload leaves it.
-func fits(n int) uint16 {
+// room is a length for a header; 0 where it has no room, as segmentation offload leaves it.
+func room(n int) uint16 {
 	if n > 0xffff {
 		return 0
 	}

@@ -2,7 +2,11 @@ package sanitize
 
 import (
 	"bytes"
+	"cmp"
+	"maps"
+	"math"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/nubishark/nubishark/dissect"
@@ -30,16 +34,33 @@ type learned struct {
 	raw         map[way][]stretch // the streams as they were captured
 	base        map[way]uint32    // sequence number of stream offset 0
 	nubison     map[int]bool
-	secrets     map[string]bool
-	later       []func() // fields that are not whole
+	secrets     map[string][]byte    // with their pseudonyms
+	sizes       []int                // of the secrets
+	tokens      map[[4]byte][][]byte // by how they begin
+	tails       map[string][]byte    // tokens by how they end
+	alike       bool                 // bytes that are no packet look as much or as little like packets as before
+	later       []func()             // what needs to know the others
 }
 
-func newLearned(key []byte, keepPayload bool) *learned {
+func newLearned(key []byte, like likeness, keepPayload bool) *learned {
 	return &learned{
-		names: newNames(key), keepPayload: keepPayload, frames: make(map[way][]stretch), raw: make(map[way][]stretch), base: make(map[way]uint32),
-		nubison: make(map[int]bool), secrets: make(map[string]bool),
+		names: newNames(key, like >= allAlike), alike: like >= restAlike, keepPayload: keepPayload, frames: make(map[way][]stretch),
+		raw: make(map[way][]stretch), base: make(map[way]uint32), nubison: make(map[int]bool), secrets: make(map[string][]byte),
+		tokens: make(map[[4]byte][][]byte), tails: make(map[string][]byte),
 	}
 }
+
+// minTail is the size from which on the end of a token is known as such.
+const minTail = 3
+
+// likeness is how much new bytes look like the old ones.
+type likeness uint8
+
+const (
+	unlike    likeness = iota // only sizes, and what is a letter, a digit or none
+	restAlike                 // bytes that are no packet have letters that packets start with where they had them
+	allAlike                  // values of packets, too
+)
 
 func wayOf(f *dissect.Frame) way {
 	d := f.Conn.DeviceDir
@@ -51,42 +72,100 @@ func wayOf(f *dissect.Frame) way {
 
 // Frame implements dissect.Sink.
 func (l *learned) Frame(f *dissect.Frame) {
-	b := bytes.Clone(f.Raw)
+	b := make([]byte, len(f.Raw))
+	at := 0
+	rest := func(to int) { // bytes of no field
+		if from := at; from < to {
+			l.later = append(l.later, func() { copy(b[from:to], l.unknown(f.Raw[from:to])) })
+		}
+	}
+	raw := bytes.Clone(f.Raw)
 	for i := range f.Fields {
-		l.field(b, &f.Fields[i])
+		x := f.Fields[i]
+		rest(x.At)
+		at = max(at, x.At+len(x.Value))
+		x.Value = raw[x.At : x.At+len(x.Value)]
+		l.field(b[x.At:], &x)
+	}
+	if rest(len(raw)); at < len(raw) {
+		f = f.Clone()
 	}
 	l.frames[wayOf(f)] = append(l.frames[wayOf(f)], stretch{f.Offset, b})
 }
 
-// field puts the pseudonym of a field in its place.
-func (l *learned) field(b []byte, f *dissect.FieldValue) {
-	v := bytes.Clone(f.Value)
-	put := func(p []byte) { copy(b[f.At:], p) }
+// field writes a field's pseudonym. What is not known to be harmless gets one.
+func (l *learned) field(to []byte, f *dissect.FieldValue) {
+	v := f.Value
 	switch {
+	case f.Kind == protocol.Letter, f.Kind == protocol.Length, f.Kind == protocol.StatusNum, f.Kind == protocol.Code,
+		f.Name == "product_code" && isCode(v):
+		copy(to, v)
+	case f.Kind == protocol.Payload && !f.Secret && l.keepPayload:
+		l.later = append(l.later, func() { copy(to, l.withoutSecrets(v)) })
 	case f.Kind == protocol.Payload && !f.Secret:
-		if !l.keepPayload {
-			put(l.payload(v))
-		}
-	case f.Name == "product_code", f.Kind != protocol.ID && f.Kind != protocol.Text && f.Kind != protocol.Payload:
+		l.later = append(l.later, func() { copy(to, l.payload(v)) })
+	case f.Kind == protocol.ID && !f.Complete:
+		l.later = append(l.later, func() { copy(to, l.partOf(v)) })
 	case !f.Complete:
 		start := bytes.TrimRight(v, "\x00") // what is missing is zero
-		l.later = append(l.later, func() { put(l.names.startOf(start)) })
+		l.later = append(l.later, func() { copy(to, l.names.startOf(start)) })
 	default:
-		put(l.names.of(v))
+		of := l.names.of
+		switch f.Kind {
+		case protocol.ID:
+			of = l.names.id
+			if len(v) == protocol.TokenSize && l.names.known[string(v)] == nil {
+				l.tokens[[4]byte(v)] = append(l.tokens[[4]byte(v)], v)
+				for i := 1; i <= len(v)-minTail; i++ {
+					l.tails[string(v[i:])] = v
+				}
+			}
+		case protocol.Payload:
+			of = l.names.ofKey
+		}
+		p := of(v)
+		copy(to, p)
 		if t := f.Trimmed(); len(t) >= minSecret {
-			l.secrets[string(t)] = true
+			l.secrets[string(t)] = p[:len(t)]
 		}
 	}
+}
+
+// isCode tells whether bytes look like a product code: another value may stand in its place where a packet is damaged.
+func isCode(v []byte) bool {
+	return len(bytes.TrimRight(bytes.Trim(v, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"), " \x00")) == 0
 }
 
 // minSecret is the size from which on a value is searched for in what was written: a shorter one is anywhere by chance.
 const minSecret = 6
 
 func (l *learned) payload(v []byte) []byte {
+	out := l.names.scramble(v, l.names.alike)
 	if utf8.Valid(v) {
-		return l.names.disguise(v, 0)
+		out = l.names.disguise(v, 0)
 	}
-	return l.names.scramble(v)
+	l.keepIDs(out, v)
+	return out
+}
+
+// withoutSecrets returns a payload that is kept, but for the secrets in it.
+func (l *learned) withoutSecrets(v []byte) []byte {
+	if l.sizes == nil {
+		sizes := make(map[int]bool)
+		for s := range l.secrets {
+			sizes[len(s)] = true
+		}
+		l.sizes = slices.Sorted(maps.Keys(sizes))
+	}
+	out := bytes.Clone(v)
+	for _, n := range l.sizes {
+		for i := 0; i+n <= len(v); i++ {
+			if p, ok := l.secrets[string(v[i:i+n])]; ok {
+				copy(out[i:], p)
+			}
+		}
+	}
+	return out
 }
 
 // Transaction implements dissect.Sink.
@@ -150,12 +229,14 @@ func (l *learned) finish() {
 	for _, put := range l.later {
 		put()
 	}
-	for w, list := range l.raw {
+	ways := slices.SortedFunc(maps.Keys(l.raw), func(a, b way) int { return cmp.Or(cmp.Compare(a.stream, b.stream), cmp.Compare(a.dir, b.dir)) })
+	for _, w := range ways {
 		if !l.nubison[w.stream] {
 			continue
 		}
+		list := l.raw[w]
 		frames := l.frames[w]
-		slices.SortFunc(frames, func(a, b stretch) int { return int(a.at - b.at) })
+		slices.SortStableFunc(frames, byPlace)
 		var rest []stretch
 		for _, s := range merge(list) {
 			rest = append(rest, without(s, frames)...)
@@ -163,10 +244,26 @@ func (l *learned) finish() {
 		for _, s := range rest {
 			frames = append(frames, stretch{s.at, l.unknown(s.b)})
 		}
-		slices.SortFunc(frames, func(a, b stretch) int { return int(a.at - b.at) })
-		l.frames[w] = frames
+		slices.SortStableFunc(frames, byPlace)
+		l.frames[w] = apart(frames)
 	}
 	l.raw = nil
+}
+
+func byPlace(a, b stretch) int { return cmp.Compare(a.at, b.at) }
+
+// apart cuts what the stretches before have from those behind.
+func apart(list []stretch) []stretch {
+	out, end := list[:0], int64(math.MinInt64)
+	for _, s := range list {
+		if end > s.at {
+			s = stretch{end, s.b[min(end-s.at, int64(len(s.b))):]}
+		}
+		if len(s.b) > 0 {
+			out, end = append(out, s), s.at+int64(len(s.b))
+		}
+	}
+	return out
 }
 
 // merge joins stretches that follow each other.
@@ -205,13 +302,94 @@ func without(s stretch, frames []stretch) (out []stretch) {
 
 // unknown disguises bytes of which nothing is known but the session IDs and tokens in them.
 func (l *learned) unknown(b []byte) []byte {
-	out := l.names.scramble(b)
-	for _, n := range []int{protocol.SessionIDSize, protocol.TokenSize} {
-		for i := 0; i+n <= len(b); i++ {
-			if p, ok := l.names.known[string(b[i:i+n])]; ok {
-				copy(out[i:], p)
+	out := l.names.scramble(b, l.alike)
+	l.keepIDs(out, b)
+	return out
+}
+
+// keepIDs writes the pseudonyms of session IDs and tokens that stand among other bytes: those that are known, and what stands where a
+// packet that starts with the bytes, or behind a token, has them.
+func (l *learned) keepIDs(out, b []byte) {
+	start := 0
+	for n := min(protocol.TokenSize-1, len(b)); n >= minTail && start == 0; n-- { // the rest of a token
+		if t := l.tails[string(b[:n])]; t != nil {
+			start = copy(out, l.names.id(t)[len(t)-n:])
+		}
+	}
+	if start < len(b) && strings.IndexByte(protocol.Letters, b[start]) >= 0 {
+		l.idAt(out, b, start+1, protocol.SessionIDSize)
+	}
+	for i := 0; i+protocol.SessionIDSize <= len(b); i++ {
+		end := i + protocol.SessionIDSize
+		if p, ok := l.names.known[string(b[i:end])]; ok {
+			copy(out[i:], p)
+			if i > 0 && strings.IndexByte(protocol.Letters, b[i-1]) >= 0 {
+				out[i-1] = b[i-1]
+				if b[i-1] == 'R' && end < len(b) && b[end] <= 1 {
+					out[end] = b[end] // the status
+					end++
+				}
+			}
+			l.idAt(out, b, end, protocol.TokenSize)
+		}
+		if end = i + protocol.TokenSize; end > len(b) {
+			continue
+		}
+		if p, ok := l.names.known[string(b[i:end])]; ok {
+			copy(out[i:], p)
+			if end < len(b) && strings.IndexByte(protocol.Letters, b[end]) >= 0 {
+				out[end] = b[end]
+				l.idAt(out, b, end+1, protocol.SessionIDSize)
+			} else if end+1 < len(b) && i > protocol.SessionIDSize && b[i-protocol.SessionIDSize-1] == 'D' {
+				copy(out[end:end+2], b[end:]) // the payload's length
 			}
 		}
 	}
+}
+
+// idAt writes the pseudonym of what may be an ID, as far as it was captured.
+func (l *learned) idAt(out, b []byte, at, size int) {
+	if at >= len(b) {
+		return
+	}
+	part := b[at:min(at+size, len(b))]
+	if bytes.ContainsFunc(part, func(c rune) bool { return c != 0 && c <= ' ' || c > '~' }) {
+		return
+	}
+	copy(out[at:], l.partOf(part))
+}
+
+// partOf returns the pseudonym of an ID of which some bytes may not have been captured: those are zero. Of a token that is known elsewhere
+// it is known what follows them.
+func (l *learned) partOf(v []byte) []byte {
+	start := v
+	if stop := bytes.IndexFunc(v, func(c rune) bool { return c <= ' ' || c > '~' }); stop >= 0 {
+		start = v[:stop]
+	}
+	if len(start) >= 4 {
+		for _, t := range l.tokens[[4]byte(start)] {
+			if p := l.names.id(t); fits(t, v) {
+				out := bytes.Clone(v)
+				for i, c := range v {
+					if c != 0 {
+						out[i] = p[i]
+					}
+				}
+				return out
+			}
+		}
+	}
+	out := l.names.scramble(v, true)
+	copy(out, l.names.id(start))
 	return out
+}
+
+// fits tells whether bytes are those of a token, as far as they were captured.
+func fits(token, v []byte) bool {
+	for i, c := range v {
+		if i >= len(token) || c != 0 && c != token[i] {
+			return false
+		}
+	}
+	return true
 }

@@ -2,6 +2,7 @@ package sanitize
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 
 	"github.com/nubishark/nubishark/analyze"
 	"github.com/nubishark/nubishark/capture"
@@ -23,8 +25,9 @@ type Options struct {
 	Analysis analyze.Options
 }
 
-// attempts is how often another set of pseudonyms is tried, if one happens to repeat a secret or to change what is concluded.
-const attempts = 3
+// attempts are what is tried in turn, each with pseudonyms of its own, until none repeats a secret or changes what is concluded. Where a
+// packet's bounds are uncertain, bytes that look like packets matter.
+var attempts = []likeness{unlike, restAlike, allAlike, allAlike, allAlike, allAlike}
 
 // File writes a capture, which open yields as often as it is asked to, without what is not to be passed on. It fails where a secret of
 // the input stands in what it wrote, and, unless unchecked, where that leads to other conclusions.
@@ -64,8 +67,8 @@ func file(ctx context.Context, open func() (capture.Source, error), o Options, u
 	if err != nil {
 		return nil, err
 	}
-	for try := byte(0); ; try++ {
-		out, l, err := write(ctx, open, o, append(bytes.Clone(key), try))
+	for try, like := range attempts {
+		out, l, err := write(ctx, open, o, append(bytes.Clone(key), byte(try)), like)
 		if err != nil {
 			return nil, err
 		}
@@ -75,10 +78,11 @@ func file(ctx context.Context, open func() (capture.Source, error), o Options, u
 		if err == nil {
 			return out, nil
 		}
-		if try+1 >= attempts {
+		if try+1 == len(attempts) {
 			return nil, err
 		}
 	}
+	panic("no attempt")
 }
 
 // digest is what pseudonyms follow from: the same input has the same, and none can be found without it.
@@ -125,8 +129,8 @@ func each(src capture.Source, do func(*capture.Packet, *capture.Ref) error) erro
 	}
 }
 
-func write(ctx context.Context, open func() (capture.Source, error), o Options, key []byte) ([]byte, *learned, error) {
-	l := newLearned(key, o.KeepPayload)
+func write(ctx context.Context, open func() (capture.Source, error), o Options, key []byte, like likeness) ([]byte, *learned, error) {
+	l := newLearned(key, like, o.KeepPayload)
 	src, err := open()
 	if err != nil {
 		return nil, nil, err
@@ -171,7 +175,8 @@ type rewriter struct {
 	dec   reassembly.Decoder
 	conns map[[2]netip.AddrPort]*reassembly.Conn
 	addrs map[netip.Addr]int
-	last  map[way]int64 // the latest stream offset
+	ids   map[uint32]uint32 // of packets
+	last  map[way]int64     // the latest stream offset
 }
 
 func rewrite(open func() (capture.Source, error), l *learned) ([]byte, error) {
@@ -183,7 +188,7 @@ func rewrite(open func() (capture.Source, error), l *learned) ([]byte, error) {
 	var file bytes.Buffer
 	r := &rewriter{
 		l: l, w: capture.NewPcapngWriter(&file), conns: make(map[[2]netip.AddrPort]*reassembly.Conn), addrs: make(map[netip.Addr]int),
-		last: make(map[way]int64),
+		ids: make(map[uint32]uint32), last: make(map[way]int64),
 	}
 	r.w.AddInterface(capture.Interface{Link: linkEthernet})
 	r.a = reassembly.New(r, reassembly.Options{})
@@ -212,7 +217,7 @@ func (r *rewriter) packet(p *capture.Packet) error {
 		return r.w.Write(out)
 	}
 	src, dst := seg.Addr()
-	out.Data, out.WireLen = r.frame(uint32(p.Number), &seg, r.payload(&seg, src, dst), src, dst)
+	out.Data, out.WireLen = r.frame(&seg, r.payload(&seg, src, dst), src, dst)
 	return r.w.Write(out)
 }
 
@@ -237,31 +242,23 @@ func (r *rewriter) payload(s *reassembly.Segment, src, dst netip.AddrPort) []byt
 	}
 	at := r.last[w] + int64(int32(seq-(base+uint32(r.last[w]))))
 	r.last[w] = max(r.last[w], at)
+	frames := r.l.frames[w]
+	i, _ := slices.BinarySearchFunc(frames, at, func(x stretch, at int64) int { return cmp.Compare(x.at+int64(len(x.b)), at+1) })
 	covered := 0
-	for _, x := range r.l.frames[w] {
+	for _, x := range frames[i:] {
 		from, to := max(at, x.at), min(at+int64(len(out)), x.at+int64(len(x.b)))
-		if from < to {
-			covered += copy(out[from-at:to-at], x.b[from-x.at:])
+		if from >= to {
+			break
 		}
-	}
-	if covered < len(out) { // bytes that never came to be a part of the stream: nothing is concluded from them
-		fill := r.l.unknown(s.Payload)
-		for i := range out {
-			if !r.l.covers(w, at+int64(i)) {
-				out[i] = fill[i]
-			}
+		// Bytes that never came to be a part of the stream: nothing is concluded from them.
+		if hole := s.Payload[covered : from-at]; len(hole) > 0 {
+			copy(out[covered:], r.l.unknown(hole))
 		}
+		copy(out[from-at:to-at], x.b[from-x.at:])
+		covered = int(to - at)
 	}
+	copy(out[covered:], r.l.unknown(s.Payload[covered:]))
 	return out
-}
-
-func (l *learned) covers(w way, at int64) bool {
-	for _, x := range l.frames[w] {
-		if at >= x.at && at < x.at+int64(len(x.b)) {
-			return true
-		}
-	}
-	return false
 }
 
 // Open implements reassembly.Handler.
@@ -278,6 +275,8 @@ func (r *rewriter) Stall(*reassembly.Conn, reassembly.Direction, bool) {}
 
 // End implements reassembly.Handler.
 func (r *rewriter) End(*reassembly.Conn, reassembly.Direction, reassembly.End, int64, int64) {}
+
+var errSecret = errors.New("a value that is not to be passed on stands in the sanitized capture")
 
 var errChanged = errors.New("what is concluded from the sanitized capture differs")
 
@@ -312,7 +311,7 @@ func verify(ctx context.Context, open func() (capture.Source, error), out []byte
 }
 
 // search looks for secrets in what was written.
-func search(out []byte, secrets map[string]bool) error {
+func search(out []byte, secrets map[string][]byte) error {
 	bySize := make(map[int]map[string]bool)
 	for s := range secrets {
 		if bySize[len(s)] == nil {
@@ -323,7 +322,7 @@ func search(out []byte, secrets map[string]bool) error {
 	for n, set := range bySize {
 		for i := 0; i+n <= len(out); i++ {
 			if set[string(out[i:i+n])] {
-				return fmt.Errorf("a value of %d bytes that is not to be passed on stands in the sanitized capture", n)
+				return fmt.Errorf("%w: %d bytes", errSecret, n)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,10 +22,13 @@ import (
 	"github.com/nubishark/nubishark/protocol"
 )
 
+var wiresharks = flag.String("wireshark", "", "folders with other versions of tshark, as debootstrap makes them, separated by commas")
+
 // question is a filter of testdata/filters.txt.
 type question struct {
 	expr string
-	only bool // only Wireshark takes it
+	// mark is ! where only Wireshark takes it, 4.0 where later versions differ, 4.4 or 4.6 where versions before do.
+	mark string
 }
 
 func questions(t *testing.T) (list []question) {
@@ -38,41 +42,97 @@ func questions(t *testing.T) (list []question) {
 			continue
 		}
 		mark, expr, ok := strings.Cut(line, "\t")
-		if !ok {
-			t.Fatalf("%q has no tab", line)
+		if !ok || !slices.Contains([]string{"", "!", "4.0", "4.4", "4.6"}, mark) {
+			t.Fatalf("%q has no tab, or another mark", line)
 		}
-		list = append(list, question{expr, mark == "!"})
+		list = append(list, question{expr, mark})
 	}
-	if len(list) < 150 {
+	if len(list) < 300 {
 		t.Fatalf("only %d filters", len(list))
 	}
 	return list
 }
 
-// askTshark returns what tshark with the plugin says of the filters: the packets that fit each, or "error".
-func askTshark(t *testing.T, path string, list []question) []string {
+// concerns tells whether a version of Wireshark is to agree.
+func (q question) concerns(version string) bool {
+	switch q.mark {
+	case "":
+		return true
+	case "!", "4.0":
+		return version == "4.0"
+	}
+	return version >= q.mark
+}
+
+// tshark is an installation: the machine's own, or one in a folder.
+type tshark struct{ root, version string }
+
+// command returns a call of it in which files are where it sees them.
+func (w tshark) command(args ...string) *exec.Cmd {
+	if w.root == "" {
+		return exec.Command("tshark", args...)
+	}
+	// Lua is off for root from Wireshark 4.2 on.
+	cmd := exec.Command("chroot", append([]string{"--userspec=1000:1000", w.root, "tshark"}, args...)...)
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8"}
+	return cmd
+}
+
+// tsharks returns the machine's own and those of -wireshark.
+func tsharks(t *testing.T) (list []tshark) {
 	t.Helper()
 	if _, err := exec.LookPath("tshark"); err != nil {
 		t.Skip("tshark is not there")
 	}
+	list = append(list, tshark{})
+	for _, root := range strings.Split(*wiresharks, ",") {
+		if root != "" {
+			list = append(list, tshark{root: root})
+		}
+	}
+	for i := range list {
+		out, err := list[i].command("--version").Output()
+		if _, scan := fmt.Sscanf(string(out), "TShark (Wireshark) %3s", &list[i].version); err != nil || scan != nil {
+			t.Fatalf("%s: %v, %v", out, err, scan)
+		}
+	}
+	return slices.DeleteFunc(list, func(w tshark) bool { return w.version < "4" }) // filters are those of Wireshark 4
+}
+
+// place puts a file where the installation sees it.
+func (w tshark) place(t *testing.T, from string) string {
+	t.Helper()
+	if w.root == "" {
+		path, err := filepath.Abs(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	b, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := "/tmp/filters-" + filepath.Base(from)
+	if err := os.WriteFile(filepath.Join(w.root, to), b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// ask returns what tshark with the plugin says of the filters: the packets that fit each, or "error".
+func (w tshark) ask(t *testing.T, path string, list []question) []string {
+	t.Helper()
 	var lines []string
 	for _, q := range list {
 		lines = append(lines, q.expr)
 	}
-	dir := t.TempDir()
-	in := filepath.Join(dir, "filters")
+	in := filepath.Join(t.TempDir(), "filters")
 	if err := os.WriteFile(in, []byte(strings.Join(lines, "\n")+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	script, err := filepath.Abs("testdata/filters.lua")
-	if err != nil {
-		t.Fatal(err)
-	}
-	plugin, err := filepath.Abs("../../lua/nubison.lua")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("tshark", "-X", "lua_script:"+plugin, "-X", "lua_script:"+script, "-X", "lua_script2:"+in, "-2", "-q", "-r", path, "-z", "filters")
+	cmd := w.command("-X", "lua_script:"+w.place(t, "../../lua/nubison.lua"), "-X", "lua_script:"+w.place(t, "testdata/filters.lua"), "-X", "lua_script2:"+w.place(t, in),
+		"-2", "-q", "-r", w.place(t, path), "-z", "filters")
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
@@ -171,7 +231,7 @@ func (q question) answer(t *testing.T, path string, odd map[int]bool) string {
 
 // The same filter fits the same packets in Wireshark and here, and what is wrong there is wrong here.
 func TestFiltersAsInWireshark(t *testing.T) {
-	list := questions(t)
+	list, versions := questions(t), tsharks(t)
 	var faults []string
 	for _, f := range simulate.FaultNames() {
 		// The plugin is not told of a connection's end, and shows a packet of a wrong length where the next one proves it.
@@ -188,26 +248,39 @@ func TestFiltersAsInWireshark(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			odd := incomparable(t, path)
+			ours := make([]string, len(list))
 			some := 0
-			for i, theirs := range askTshark(t, path, list) {
-				q := list[i]
-				ours := q.answer(t, path, odd)
-				if q.only {
-					if ours != "error" || theirs == "error" {
-						t.Errorf("%s\nWireshark says %q, nubishark %q: only Wireshark should take it", q.expr, theirs, ours)
-					}
-					continue
-				}
-				theirs = without(theirs, odd)
-				if d := cmp.Diff(theirs, ours); d != "" {
-					t.Errorf("%s (-Wireshark +nubishark):\n%s", q.expr, d)
-				}
-				if ours != "error" && ours != "" {
+			for i, q := range list {
+				if ours[i] = q.answer(t, path, odd); ours[i] != "error" && ours[i] != "" {
 					some++
 				}
+				if q.mark == "!" && ours[i] != "error" {
+					t.Errorf("%s: only Wireshark should take it", q.expr)
+				}
 			}
-			if some < 80 {
+			if some < 150 {
 				t.Errorf("only %d filters fit anything", some)
+			}
+			for _, w := range versions {
+				var asked []question
+				var answers []string
+				for i, q := range list {
+					if q.concerns(w.version) {
+						asked, answers = append(asked, q), append(answers, ours[i])
+					}
+				}
+				for i, theirs := range w.ask(t, path, asked) {
+					q := asked[i]
+					if q.mark == "!" {
+						if theirs == "error" {
+							t.Errorf("%s: Wireshark %s refuses it", q.expr, w.version)
+						}
+						continue
+					}
+					if d := cmp.Diff(without(theirs, odd), answers[i]); d != "" {
+						t.Errorf("%s (-Wireshark %s +nubishark):\n%s", q.expr, w.version, d)
+					}
+				}
 			}
 		})
 	}

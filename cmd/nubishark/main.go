@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 )
@@ -37,7 +38,9 @@ func failed(status int, format string, args ...any) error {
 var errFound = &failure{statusFound, nil}
 
 func main() {
-	paceCollector()
+	if ownPace() {
+		debug.SetGCPercent(leastGrowth) // what runs for long is to stay small
+	}
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
