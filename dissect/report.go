@@ -51,7 +51,7 @@ func (c *Dialogue) record(t *transaction, x *Transaction) {
 		id: t.id, dir: t.dir, slot: t.slot, remember: -1, request: t.request,
 	}
 	x.SessionID = x.id[:]
-	x.paired = c.d.opts.Brief && t.state == Failed
+	x.paired = c.d.opts.Brief && (t.state == Failed || t.state == Answered)
 	if t.answer != nil {
 		x.response = t.answer.numbered()
 	}

@@ -2,12 +2,16 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/nubishark/nubishark/capture"
+	"github.com/nubishark/nubishark/internal/simulate"
 )
 
 func TestMain(m *testing.M) {
@@ -51,5 +55,38 @@ func TestReadmeSample(t *testing.T) {
 	}
 	if got := out.String(); got != want {
 		t.Errorf("README.md shows other than nubishark %s prints; it prints:\n%s", command, got)
+	}
+}
+
+// The summary, for which packets are only counted, counts what a run that shows every record does.
+func TestSummaryCountsAll(t *testing.T) {
+	for seed := range uint64(6) {
+		path := filepath.Join(t.TempDir(), "crowd.pcap")
+		f, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := capture.NewPcapWriter(f, 1, true)
+		if _, err := simulate.Generate(w, simulate.Options{
+			Seed: seed, Connections: 40, Requests: 20, PayloadMax: 200, Interval: 3e9, Spacing: 50e6, Faults: simulate.FaultNames(), FaultRate: 0.1,
+			Loss: 0.02, Reorder: 0.02, Duplicate: 0.02, Recut: seed%2 == 1,
+		}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(w.Close(), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		last := func(args ...string) string {
+			var out, errs bytes.Buffer
+			if status := run(append([]string{"read", "-q", "-T", "ndjson", path}, args...), nil, &out, &errs); status != 0 {
+				t.Fatalf("status %d: %s", status, errs.String())
+			}
+			lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+			return lines[len(lines)-1]
+		}
+		want, got := last(), last("--view", "summary")
+		if len(want) < 500 || got != want {
+			t.Errorf("seed %d: the summary alone is\n%s\nand behind all records\n%s", seed, got, want)
+		}
 	}
 }
