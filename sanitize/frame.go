@@ -46,6 +46,34 @@ func (r *rewriter) id(s *reassembly.Segment) uint32 {
 	return n
 }
 
+// firstSeq is the first sequence number of every direction.
+const firstSeq = 1 << 24
+
+// since counts a sequence number from the first one of its direction: what stands in a header is no secret, but a damaged packet may have
+// other bytes in its place.
+func (r *rewriter) since(src, dst netip.AddrPort, seq uint32) uint32 {
+	way := [2]netip.AddrPort{src, dst}
+	first, ok := r.first[way]
+	if !ok {
+		first = seq
+		r.first[way] = first
+	}
+	return seq - first + firstSeq
+}
+
+// ports returns the ports as they are; where a single segment has them, and no connection, they may be other bytes, too.
+func (r *rewriter) ports(src, dst netip.AddrPort) (from, to uint16) {
+	there, back := [2]netip.AddrPort{src, dst}, [2]netip.AddrPort{dst, src}
+	c := r.conns[there]
+	if c != nil && r.l.nubison[c.Stream] || r.l.segments[there]+r.l.segments[back] > 1 {
+		return src.Port(), dst.Port()
+	}
+	if r.lone[there] == 0 {
+		r.lone[there] = uint16(len(r.lone)%1000 + 2)
+	}
+	return r.lone[there], 1
+}
+
 func ether(b []byte, n int) []byte {
 	b = append(b, 2, 0)
 	return binary.BigEndian.AppendUint32(b, uint32(n))
@@ -83,10 +111,15 @@ func (r *rewriter) frame(s *reassembly.Segment, payload []byte, src, dst netip.A
 		binary.BigEndian.PutUint16(header[10:], ^fold(sum(0, header)))
 	}
 	start := len(b)
-	b = binary.BigEndian.AppendUint16(b, s.SrcPort)
-	b = binary.BigEndian.AppendUint16(b, s.DstPort)
-	b = binary.BigEndian.AppendUint32(b, s.Seq)
-	b = binary.BigEndian.AppendUint32(b, s.Ack)
+	srcPort, dstPort := r.ports(src, dst)
+	b = binary.BigEndian.AppendUint16(b, srcPort)
+	b = binary.BigEndian.AppendUint16(b, dstPort)
+	seq, ack := r.since(src, dst, s.Seq), uint32(0)
+	if s.Flags&reassembly.FlagACK != 0 {
+		ack = r.since(dst, src, s.Ack)
+	}
+	b = binary.BigEndian.AppendUint32(b, seq)
+	b = binary.BigEndian.AppendUint32(b, ack)
 	words := byte((tcpSize + spareSize) / 4)
 	if s.Broken {
 		words = 1 // as impossible as it was

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"maps"
 	"math"
+	"net/netip"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -34,18 +35,19 @@ type learned struct {
 	raw         map[way][]stretch // the streams as they were captured
 	base        map[way]uint32    // sequence number of stream offset 0
 	nubison     map[int]bool
-	secrets     map[string][]byte    // with their pseudonyms
-	sizes       []int                // of the secrets
-	tokens      map[[4]byte][][]byte // by how they begin
-	tails       map[string][]byte    // tokens by how they end
-	alike       bool                 // bytes that are no packet look as much or as little like packets as before
-	later       []func()             // what needs to know the others
+	segments    map[[2]netip.AddrPort]int // how many went from one to another
+	secrets     map[string][]byte         // with their pseudonyms
+	sizes       []int                     // of the secrets
+	tokens      map[[4]byte][][]byte      // by how they begin
+	tails       map[string][]byte         // tokens by how they end
+	alike       bool                      // bytes that are no packet look as much or as little like packets as before
+	later       []func()                  // what needs to know the others
 }
 
 func newLearned(key []byte, like likeness, keepPayload bool) *learned {
 	return &learned{
 		names: newNames(key, like >= allAlike), alike: like >= restAlike, keepPayload: keepPayload, frames: make(map[way][]stretch),
-		raw: make(map[way][]stretch), base: make(map[way]uint32), nubison: make(map[int]bool), secrets: make(map[string][]byte),
+		raw: make(map[way][]stretch), base: make(map[way]uint32), nubison: make(map[int]bool), segments: make(map[[2]netip.AddrPort]int), secrets: make(map[string][]byte),
 		tokens: make(map[[4]byte][][]byte), tails: make(map[string][]byte),
 	}
 }
@@ -72,14 +74,13 @@ func wayOf(f *dissect.Frame) way {
 
 // Frame implements dissect.Sink.
 func (l *learned) Frame(f *dissect.Frame) {
-	b := make([]byte, len(f.Raw))
+	raw, b := bytes.Clone(f.Raw), make([]byte, len(f.Raw))
 	at := 0
 	rest := func(to int) { // bytes of no field
 		if from := at; from < to {
-			l.later = append(l.later, func() { copy(b[from:to], l.unknown(f.Raw[from:to])) })
+			l.later = append(l.later, func() { copy(b[from:to], l.unknown(raw[from:to])) })
 		}
 	}
-	raw := bytes.Clone(f.Raw)
 	for i := range f.Fields {
 		x := f.Fields[i]
 		rest(x.At)
@@ -87,9 +88,7 @@ func (l *learned) Frame(f *dissect.Frame) {
 		x.Value = raw[x.At : x.At+len(x.Value)]
 		l.field(b[x.At:], &x)
 	}
-	if rest(len(raw)); at < len(raw) {
-		f = f.Clone()
-	}
+	rest(len(raw))
 	l.frames[wayOf(f)] = append(l.frames[wayOf(f)], stretch{f.Offset, b})
 }
 
@@ -193,6 +192,8 @@ type sent struct {
 func (s *streams) note(seg *reassembly.Segment) {
 	var x sent
 	if seg != nil {
+		src, dst := seg.Addr()
+		s.l.segments[[2]netip.AddrPort{src, dst}]++
 		x = sent{seg.Seq, int32(len(seg.Payload))}
 		if seg.Flags&reassembly.FlagSYN != 0 {
 			x.seq++

@@ -175,8 +175,10 @@ type rewriter struct {
 	dec   reassembly.Decoder
 	conns map[[2]netip.AddrPort]*reassembly.Conn
 	addrs map[netip.Addr]int
-	ids   map[uint32]uint32 // of packets
-	last  map[way]int64     // the latest stream offset
+	ids   map[uint32]uint32            // of packets
+	first map[[2]netip.AddrPort]uint32 // sequence number of a direction
+	lone  map[[2]netip.AddrPort]uint16
+	last  map[way]int64 // the latest stream offset
 }
 
 func rewrite(open func() (capture.Source, error), l *learned) ([]byte, error) {
@@ -188,7 +190,7 @@ func rewrite(open func() (capture.Source, error), l *learned) ([]byte, error) {
 	var file bytes.Buffer
 	r := &rewriter{
 		l: l, w: capture.NewPcapngWriter(&file), conns: make(map[[2]netip.AddrPort]*reassembly.Conn), addrs: make(map[netip.Addr]int),
-		ids: make(map[uint32]uint32), last: make(map[way]int64),
+		ids: make(map[uint32]uint32), first: make(map[[2]netip.AddrPort]uint32), lone: make(map[[2]netip.AddrPort]uint16), last: make(map[way]int64),
 	}
 	r.w.AddInterface(capture.Interface{Link: linkEthernet})
 	r.a = reassembly.New(r, reassembly.Options{})
