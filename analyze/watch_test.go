@@ -105,7 +105,7 @@ func TestWatchEqualsItsFile(t *testing.T) {
 		live := records(t, func(w export.Writer) (analyze.Result, error) {
 			return analyze.Watch(context.Background(), f, analyze.Watching{Recorder: rec, Now: f.Now}, w)
 		})
-		rec.SetStats(0, f.Stats())
+		rec.Stats = func(int) capture.Stats { return f.Stats() }
 		if err := rec.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -22,23 +22,27 @@ func (r Rotation) rotates() bool { return r.Size > 0 || r.Duration > 0 }
 
 // Files writes packets to a pcapng file as they come, or to a ring of files. It must not be shared between goroutines.
 type Files struct {
+	// Stats tells what an interface has counted since the capture began; each file ends with its share. It may be nil.
+	Stats func(iface int) Stats
+
 	path   string
 	rot    Rotation
 	ifaces []Interface
-	stats  []Stats
+	told   []Stats // in the files before
 
 	f     *os.File
 	name  string
 	w     *PcapngWriter
 	start int64 // time of the first packet of the file (ns)
 	any   bool  // the file has a packet
+	whole int64 // size up to which it was handed over, in whole blocks
 	count int
 	kept  []string
 }
 
 // CreateFiles begins writing. With rotation, the names are those of dumpcap: x_00001_20261123080000.pcapng for x.pcapng.
 func CreateFiles(path string, rot Rotation, ifaces []Interface) (*Files, error) {
-	w := &Files{path: path, rot: rot, ifaces: ifaces, stats: make([]Stats, len(ifaces))}
+	w := &Files{path: path, rot: rot, ifaces: ifaces, told: make([]Stats, len(ifaces))}
 	if rot.rotates() {
 		if st, err := os.Stat(filepath.Dir(path)); err != nil {
 			return nil, err
@@ -55,7 +59,7 @@ func (w *Files) open(name string) error {
 	if err != nil {
 		return err
 	}
-	w.f, w.name, w.any = f, name, false
+	w.f, w.name, w.any, w.whole = f, name, false, 0
 	w.w = NewPcapngWriter(f)
 	for _, i := range w.ifaces {
 		w.w.AddInterface(i)
@@ -73,10 +77,10 @@ func (w *Files) Write(p Packet) error {
 			return err
 		}
 	}
-	if !w.any {
+	if !w.any || p.Time < w.start { // earlier than the first: the clock was set back
 		w.any, w.start = true, p.Time
 	}
-	return w.w.Write(p)
+	return w.intact(w.w.Write(p))
 }
 
 func (w *Files) full(now int64) bool {
@@ -109,7 +113,15 @@ func (w *Files) Mark(time int64) error {
 	if w.w == nil {
 		return nil
 	}
-	return w.w.Mark(time)
+	return w.intact(w.w.Mark(time))
+}
+
+// intact cuts a file that could not be written on back to its last whole block.
+func (w *Files) intact(err error) error {
+	if err != nil {
+		_ = w.f.Truncate(w.whole) // what is there of a block is no use
+	}
+	return err
 }
 
 // Flush hands over what is buffered, and reports a file that is not where it was any more.
@@ -117,9 +129,10 @@ func (w *Files) Flush() error {
 	if w.w == nil {
 		return nil
 	}
-	if err := w.w.Flush(); err != nil {
+	if err := w.intact(w.w.Flush()); err != nil {
 		return err
 	}
+	w.whole = w.w.Size()
 	there, err := os.Stat(w.name)
 	if err != nil {
 		return err
@@ -130,18 +143,19 @@ func (w *Files) Flush() error {
 	return nil
 }
 
-// SetStats keeps an interface's counts for the end of the file.
-func (w *Files) SetStats(id int, s Stats) { w.stats[id] = s }
-
 // finish ends the file that is written.
 func (w *Files) finish() error {
 	if w.w == nil {
 		return nil
 	}
-	for id, s := range w.stats {
-		w.w.SetInterfaceStats(id, s)
+	if w.Stats != nil {
+		for id := range w.ifaces {
+			now := w.Stats(id)
+			w.w.SetInterfaceStats(id, now.since(w.told[id]))
+			w.told[id] = now
+		}
 	}
-	err := errors.Join(w.w.Close(), w.f.Close())
+	err := errors.Join(w.intact(w.w.Close()), w.f.Close())
 	w.w, w.f = nil, nil
 	return err
 }

@@ -44,8 +44,9 @@ func (m *merged) Next(b *Batch) error {
 		}
 		p := in.b.Refs[in.next]
 		in.next++
-		if p.Number == 0 {
-			continue // what one capture's clock said means nothing among others
+		if p.Number == 0 { // a mark of the clock: all that is to come is later
+			b.Refs = append(b.Refs, Ref{Time: p.Time, Off: len(b.Data)})
+			continue
 		}
 		m.number++
 		off := len(b.Data)

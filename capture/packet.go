@@ -73,3 +73,8 @@ type Stats struct {
 	// where it is unknown (standard input).
 	Read, Size int64
 }
+
+// since is what was counted since another time.
+func (s Stats) since(before Stats) Stats {
+	return Stats{Known: s.Known, Received: s.Received - before.Received, Dropped: s.Dropped - before.Dropped}
+}

@@ -326,6 +326,7 @@ func (s *session) prepare() (err error) {
 		if s.files, err = capture.CreateFiles(w.write, rot, s.src.Interfaces()); err != nil {
 			return failed(statusInput, "cannot write %s: %w", w.write, pathCause(err))
 		}
+		s.files.Stats = s.src.InterfaceStats
 	}
 	s.sink = sinks
 	return nil
@@ -455,9 +456,6 @@ func (s *session) finish(res *analyze.Result, ended error) error {
 		s.box.Close()
 	}
 	if s.files != nil {
-		for i := range s.src.Interfaces() {
-			s.files.SetStats(i, s.src.InterfaceStats(i))
-		}
 		if err := s.files.Close(); err != nil {
 			ended = errors.Join(ended, fmt.Errorf("cannot write %s: %w", s.files.Name(), pathCause(err)))
 		}
