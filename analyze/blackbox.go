@@ -31,14 +31,16 @@ type BlackBox struct {
 	// Wrote is told of each file, or of the error of writing it.
 	Wrote func(name string, err error)
 
-	ring   []capture.Packet // from first on, the oldest first
-	first  int
-	bytes  int
-	now    int64
-	dec    reassembly.Decoder
-	events []*event
-	count  int
-	kept   []string
+	ring  []boxed // from first on, the oldest first
+	first int
+	bytes int
+	// now is the latest time, shift how much later that is than the packets' own: a clock that is set back shall not make all that
+	// comes look old.
+	now, shift int64
+	dec        reassembly.Decoder
+	events     []*event
+	count      int
+	kept       []string
 }
 
 const (
@@ -49,6 +51,15 @@ const (
 	// maxComment bounds the comments of one packet in bytes.
 	maxComment = 1000
 )
+
+// boxed is a packet with its time as the box sees it.
+type boxed struct {
+	capture.Packet
+	at int64
+}
+
+// stepBack is how much earlier than the latest a packet may be because of its way here (ns); beyond, the clock was set back.
+const stepBack = int64(1e9)
 
 // event is a file in the making.
 type event struct {
@@ -63,13 +74,16 @@ type event struct {
 
 // Tap takes in a packet.
 func (x *BlackBox) Tap(p *capture.Packet) {
+	if p.Time+x.shift < x.now-stepBack {
+		x.shift = x.now - p.Time
+	}
 	x.Idle(p.Time)
 	kept := own(p)
-	x.ring = append(x.ring, kept)
+	x.ring = append(x.ring, boxed{kept, p.Time + x.shift})
 	x.bytes += len(kept.Data)
-	for x.first < len(x.ring) && (x.bytes > maxRing || x.now-x.ring[x.first].Time > x.Before+x.Late) {
+	for x.first < len(x.ring) && (x.bytes > maxRing || x.now-x.ring[x.first].at > x.Before+x.Late) {
 		x.bytes -= len(x.ring[x.first].Data)
-		x.ring[x.first] = capture.Packet{}
+		x.ring[x.first] = boxed{}
 		x.first++
 	}
 	if x.first > 1024 && x.first > len(x.ring)/2 {
@@ -83,7 +97,7 @@ func (x *BlackBox) Tap(p *capture.Packet) {
 
 // Idle takes in the time, and writes what is complete by then.
 func (x *BlackBox) Idle(now int64) {
-	x.now = max(x.now, now)
+	x.now = max(x.now, now+x.shift)
 	open := x.events[:0]
 	for _, e := range x.events {
 		if e.until < x.now {
@@ -123,12 +137,13 @@ func (x *BlackBox) happened(c *dissect.Conn, at int64, id, comment string, packe
 		if len(x.events) >= maxEvents {
 			return
 		}
-		e = &event{a: c.Addr[0], b: c.Addr[1], id: id, time: x.now, comments: make(map[int64]string)}
+		e = &event{a: c.Addr[0], b: c.Addr[1], id: id, time: x.now - x.shift, comments: make(map[int64]string)}
 		x.events = append(x.events, e)
 		x.dec = reassembly.Decoder{} // the ring is looked at from its start
+		from := min(at+x.shift, x.now) - x.Before
 		for i := x.first; i < len(x.ring); i++ {
-			if x.ring[i].Time >= at-x.Before {
-				x.offer(&x.ring[i], []*event{e})
+			if x.ring[i].at >= from {
+				x.offer(&x.ring[i].Packet, []*event{e})
 			}
 		}
 	}

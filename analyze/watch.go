@@ -35,7 +35,7 @@ type Watching struct {
 	// Recorder may be nil. When it fails, Failed is told, and it is not used any more.
 	Recorder Recorder
 	Failed   func(error)
-	// Tap sees each packet before it is analysed, and Idle the clock where no packet comes; both may be nil.
+	// Tap sees each packet before it is analysed, and Idle the clock where no packet comes, from the last one on; both may be nil.
 	Tap  func(*capture.Packet)
 	Idle func(now int64)
 	// Settled is called when what came was analysed: output that was gathered is to be handed on. It may be nil.
@@ -80,6 +80,7 @@ type watch struct {
 	heard   time.Time // when the last packet came
 	flushed time.Time
 	clock   int64 // the latest packet time (ns)
+	last    int64 // the time of the last packet (ns), which is earlier where the clock was set back
 }
 
 func (v *watch) loop() error {
@@ -127,7 +128,7 @@ func (v *watch) packets(b *capture.Batch, now time.Time) bool {
 		if v.w.Tap != nil {
 			v.w.Tap(&p)
 		}
-		v.clock = max(v.clock, p.Time)
+		v.clock, v.last = max(v.clock, p.Time), p.Time
 		if !v.packet(&p) {
 			return false
 		}
@@ -141,9 +142,10 @@ func (v *watch) idle(now time.Time) {
 	if v.clock == 0 {
 		return
 	}
-	at := v.clock + int64(now.Sub(v.heard)-grace)
+	passed := int64(now.Sub(v.heard) - grace)
+	at := v.clock + passed
 	if v.w.Idle != nil {
-		v.w.Idle(at)
+		v.w.Idle(v.last + passed)
 	}
 	if v.due() >= at {
 		return

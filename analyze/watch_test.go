@@ -29,6 +29,7 @@ type feed struct {
 	now     time.Time
 	start   int64
 	end     time.Duration // after the last packet
+	setBack int           // behind so many packets the system's clock is an hour less, if it is not 0
 	stopped bool
 }
 
@@ -51,6 +52,9 @@ func (f *feed) Next(b *capture.Batch, wait time.Duration) error {
 	for f.at < len(f.list) && f.list[f.at].Time-f.start <= elapsed {
 		p := f.list[f.at]
 		f.at++
+		if f.setBack > 0 && f.at > f.setBack {
+			p.Time -= 3600e9
+		}
 		b.Refs = append(b.Refs, capture.Ref{Number: int64(f.at), Time: p.Time, Off: len(b.Data), Len: len(p.Data), WireLen: p.WireLen, Link: p.Link})
 		b.Data = append(b.Data, p.Data...)
 	}
@@ -232,6 +236,43 @@ func TestBlackBox(t *testing.T) {
 	}
 	if !strings.Contains(got, `"id":"stray-bytes"`) {
 		t.Errorf("what happened is not in the file:\n%s", got)
+	}
+}
+
+// A clock that is set back does not blind the black box.
+func TestBlackBoxClockSetBack(t *testing.T) {
+	var names []string
+	box := &analyze.BlackBox{
+		Path: filepath.Join(t.TempDir(), "x.pcapng"), Before: 3e9, After: 1e9, Late: 35e9,
+		Wants: func(v *dissect.Violation) bool { return v.Rule == protocol.StrayBytes },
+		Wrote: func(name string, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			names = append(names, name)
+		},
+	}
+	f := played(t, simulate.Options{Seed: 2, Connections: 6, Requests: 60, Interval: 1e9, Faults: []string{"stray-bytes"}, FaultRate: 0.1})
+	f.setBack = len(f.list) / 3
+	if _, err := analyze.Watch(context.Background(), f, analyze.Watching{Now: f.Now, Tap: box.Tap, Idle: box.Idle}, box); err != nil {
+		t.Fatal(err)
+	}
+	box.Close()
+	if len(names) < 10 {
+		t.Fatalf("%d files", len(names))
+	}
+	for _, name := range names {
+		src, err := capture.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := records(t, func(w export.Writer) (analyze.Result, error) {
+			return analyze.Run(context.Background(), src, analyze.Options{}, w)
+		})
+		raw, err := os.ReadFile(name)
+		if n := strings.Count(got, `"record":"frame"`); err != nil || n < 3 || n > 40 || !bytes.Contains(raw, []byte("stray-bytes (error): ")) {
+			t.Errorf("%s: %d frames, %v", name, n, err)
+		}
 	}
 }
 
