@@ -11,7 +11,7 @@ const (
 	// heapAim is how large the heap may become before it is collected, in bytes, as far as what is in use leaves room.
 	heapAim = 24 << 20
 	// Of the heap in use, so much is added at least, and at most, before the next collection (%).
-	leastGrowth, mostGrowth = 20, 400
+	leastGrowth, mostGrowth = 12, 400
 )
 
 // ownPace reports whether nobody has told the collector how to go.
