@@ -10,8 +10,9 @@ import (
 const (
 	// heapAim is how large the heap may become before it is collected, in bytes, as far as what is in use leaves room.
 	heapAim = 24 << 20
-	// Of the heap in use, so much is added at least, and at most, before the next collection (%).
-	leastGrowth, mostGrowth = 12, 400
+	// Of the heap in use, so much is added at least, and at most, before the next collection (%); a large one takes longer to be
+	// looked through, and may grow more.
+	leastGrowth, largeGrowth, mostGrowth = 12, 30, 400
 )
 
 // ownPace reports whether nobody has told the collector how to go.
@@ -29,7 +30,11 @@ func paceCollector() {
 	afterEach = func(*sentinel) {
 		metrics.Read(live)
 		used := int64(live[0].Value.Uint64())
-		debug.SetGCPercent(int(min(max((heapAim-used)*100/max(used, 1<<20), leastGrowth), mostGrowth)))
+		least := int64(leastGrowth)
+		if used > 2*heapAim {
+			least = largeGrowth
+		}
+		debug.SetGCPercent(int(min(max((heapAim-used)*100/max(used, 1<<20), least), mostGrowth)))
 		runtime.SetFinalizer(&sentinel{}, afterEach)
 	}
 	afterEach(nil)
