@@ -77,14 +77,14 @@ type analyst struct {
 	transactions map[int64]*dissect.Transaction
 }
 
-func (a *analyst) Frame(f *dissect.Frame)         { a.frames = append(a.frames, f) }
+func (a *analyst) Frame(f *dissect.Frame)         { a.frames = append(a.frames, f.Clone()) }
 func (a *analyst) Violation(v *dissect.Violation) { a.violations = append(a.violations, v) }
 func (a *analyst) Stream(*dissect.Stream)         {}
 func (a *analyst) Transaction(t *dissect.Transaction) {
 	if a.transactions == nil {
 		a.transactions = map[int64]*dissect.Transaction{}
 	}
-	a.transactions[t.Number] = t
+	a.transactions[t.Number] = t.Clone()
 }
 
 func analysed(t *testing.T, path string) (lines []string) {
@@ -93,7 +93,6 @@ func analysed(t *testing.T, path string) (lines []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer src.Close()
 	var a analyst
 	if _, err := analyze.Run(context.Background(), src, analyze.Options{}, &a); err != nil {
 		t.Fatal(err)
