@@ -233,6 +233,12 @@ func TestFraming(t *testing.T) {
 			"device 96 D aaaaaaaa 35\n! no-response device 96\nserver 44 R aaaaaaaa 10\n! late-response server 44\n  aaaaaaaa unanswered",
 		},
 		{
+			"rubbish of which the middle is lost", func(t *talk) *talk {
+				return t.piece(0, "+CIPS").gap(0, 15).device("0,1\r\n", data("aaaaaaaa", ""))
+			},
+			"! capture-gap device 101\n! unknown-type device 96\ndevice 121 D aaaaaaaa 35\n  aaaaaaaa pending",
+		},
+		{
 			"a lost answer blames nobody", func(t *talk) *talk { return t.device(data("aaaaaaaa", "")).gap(1, 10).wait(31 * time.Second) },
 			"device 96 D aaaaaaaa 35\n! capture-gap server 44\n  aaaaaaaa unanswered",
 		},

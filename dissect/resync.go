@@ -256,8 +256,20 @@ func (h *half) reportSkipped(from, to int64) {
 		}
 	}
 	for _, p := range pieces {
-		h.reportPiece(p)
+		switch {
+		case p.stray || !h.goesOnUnseen(p):
+			h.reportPiece(p)
+		case !isLetter(h.at(p.start)[0]):
+			h.reportUnknown(p.start, p.end)
+		}
 	}
+}
+
+// goesOnUnseen reports whether a write goes on with bytes that were never captured, and more of them than a short packet has: how long
+// it was is not known.
+func (h *half) goesOnUnseen(p piece) bool {
+	g, gap := h.gapAt(p.end)
+	return gap && g.end-p.start > maxStray && !h.segs[h.holding(p.end-1)].push
 }
 
 // piece is a part of a skipped run that was one write.
