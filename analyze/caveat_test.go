@@ -1,7 +1,6 @@
 package analyze
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -26,17 +25,8 @@ func (c *cautions) Violation(v *dissect.Violation) {
 }
 
 func (x *wire) cautions() string {
-	if err := x.w.Close(); err != nil {
-		x.t.Fatal(err)
-	}
-	src, err := capture.NewReader(&x.buf, "wire")
-	if err != nil {
-		x.t.Fatal(err)
-	}
 	var c cautions
-	if _, err := Run(context.Background(), src, Options{}, &c); err != nil {
-		x.t.Fatal(err)
-	}
+	x.read(0, &c)
 	return strings.Join(c.lines, " ")
 }
 

@@ -51,11 +51,7 @@ func TestDamagedCapturesAccuseNobodyForSure(t *testing.T) {
 func generated(t *testing.T, o simulate.Options) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	w := capture.NewPcapWriter(&b, 1, true)
-	if _, err := simulate.Generate(w, o, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
+	if err := simulate.Pcap(&b, o); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()

@@ -1,7 +1,6 @@
 package analyze
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -58,17 +57,8 @@ func (l lossy) Stats() capture.Stats {
 }
 
 func (x *wire) notes(dropped uint64) string {
-	if err := x.w.Close(); err != nil {
-		x.t.Fatal(err)
-	}
-	src, err := capture.NewReader(&x.buf, "wire")
-	if err != nil {
-		x.t.Fatal(err)
-	}
 	var n captureNotes
-	if _, err := Run(context.Background(), lossy{src, dropped}, Options{}, &n); err != nil {
-		x.t.Fatal(err)
-	}
+	x.read(dropped, &n)
 	if n.late > 0 {
 		x.t.Errorf("%d records came behind the notes on the capture", n.late)
 	}

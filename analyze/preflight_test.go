@@ -1,26 +1,13 @@
 package analyze
 
 import (
-	"context"
 	"strings"
 	"testing"
-
-	"github.com/nubishark/nubishark/capture"
 )
 
 func (x *wire) run() (Result, string) {
-	if err := x.w.Close(); err != nil {
-		x.t.Fatal(err)
-	}
-	src, err := capture.NewReader(&x.buf, "wire")
-	if err != nil {
-		x.t.Fatal(err)
-	}
 	var v verdicts
-	res, err := Run(context.Background(), src, Options{}, &v)
-	if err != nil {
-		x.t.Fatal(err)
-	}
+	res := x.read(0, &v)
 	return res, strings.Join(v.lines, "\n")
 }
 

@@ -111,7 +111,8 @@ func (v *verdicts) Violation(x *dissect.Violation) {
 	v.lines = append(v.lines, strings.TrimSpace(fmt.Sprintf("! %s %v by %s %v", x.Rule.ID, x.Severity(), x.BlameName(), x.Reason)))
 }
 
-func (x *wire) verdicts() string {
+// read analyses what was sent, of which the capture has dropped so many packets.
+func (x *wire) read(dropped uint64, sink dissect.Sink) Result {
 	if err := x.w.Close(); err != nil {
 		x.t.Fatal(err)
 	}
@@ -119,11 +120,16 @@ func (x *wire) verdicts() string {
 	if err != nil {
 		x.t.Fatal(err)
 	}
-	var v verdicts
-	if _, err := Run(context.Background(), src, Options{}, &v); err != nil {
+	res, err := Run(context.Background(), lossy{src, dropped}, Options{}, sink)
+	if err != nil {
 		x.t.Fatal(err)
 	}
-	return strings.Join(v.lines, "\n")
+	return res
+}
+
+func (x *wire) verdicts() string {
+	_, lines := x.run()
+	return lines
 }
 
 // The packets of the handshake and the login are 1 to 6: what a case sends starts with 7.

@@ -44,9 +44,6 @@ func reuse[T any](s []T) []T {
 	return s[:0]
 }
 
-// Len is the number of records.
-func (r *Records) Len() int { return len(r.list) }
-
 // Empty reports whether there is nothing to hand on.
 func (r *Records) Empty() bool { return len(r.list) == 0 && !r.counted }
 

@@ -106,15 +106,11 @@ func TestGolden(t *testing.T) {
 // A made-up crowd with every fault and a lossy capture: what a bad ticket looks like.
 func TestGoldenTicket(t *testing.T) {
 	var b bytes.Buffer
-	w := capture.NewPcapWriter(&b, 1, true)
-	_, err := simulate.Generate(w, simulate.Options{
+	err := simulate.Pcap(&b, simulate.Options{
 		Seed: 3, Connections: 20, Requests: 15, PayloadMax: 300, Interval: 2e9, Spacing: 100e6, Loss: 0.005, SnapLen: 300,
 		Faults: simulate.FaultNames(), FaultRate: 0.05,
-	}, nil)
+	})
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
 	src, err := capture.NewReader(&b, "ticket")

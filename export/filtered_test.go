@@ -3,13 +3,11 @@ package export
 import (
 	"bytes"
 	"context"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/nubishark/nubishark/analyze"
-	"github.com/nubishark/nubishark/capture"
 	"github.com/nubishark/nubishark/dissect"
 	"github.com/nubishark/nubishark/filter"
 	"github.com/nubishark/nubishark/internal/simulate"
@@ -94,15 +92,7 @@ func TestWindow(t *testing.T) {
 func written(t *testing.T, o simulate.Options) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "x.pcap")
-	var b bytes.Buffer
-	w := capture.NewPcapWriter(&b, 1, true)
-	if _, err := simulate.Generate(w, o, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+	if err := simulate.PcapFile(path, o); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -246,16 +245,7 @@ func concluded(t *testing.T, items []map[string]string) (lines []string) {
 func synthetic(t *testing.T, o simulate.Options) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "x.pcap")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	w := capture.NewPcapWriter(f, 1, true)
-	if _, err := simulate.Generate(w, o, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
+	if err := simulate.PcapFile(path, o); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -27,16 +27,7 @@ func opener(path string) func() (capture.Source, error) {
 func generated(t *testing.T, o simulate.Options) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "in.pcap")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	w := capture.NewPcapWriter(f, 1, true)
-	if _, err := simulate.Generate(w, o, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
+	if err := simulate.PcapFile(path, o); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -161,11 +152,7 @@ func fuzzBases(f *testing.F) (list [][]byte) {
 	} {
 		change()
 		var b bytes.Buffer
-		w := capture.NewPcapWriter(&b, 1, true)
-		if _, err := simulate.Generate(w, o, nil); err != nil {
-			f.Fatal(err)
-		}
-		if err := w.Close(); err != nil {
+		if err := simulate.Pcap(&b, o); err != nil {
 			f.Fatal(err)
 		}
 		list = append(list, b.Bytes())

@@ -9,7 +9,6 @@ import (
 
 	"github.com/nubishark/nubishark/analyze"
 	"github.com/nubishark/nubishark/capture"
-	"github.com/nubishark/nubishark/dissect"
 	"github.com/nubishark/nubishark/export"
 )
 
@@ -27,10 +26,7 @@ again, of 20 answers or more.`,
 	}
 	f := cmd.Flags()
 	f.StringVarP(&a.format, "format", "T", string(export.Table), "output: table|markdown|json")
-	f.StringVar(&a.ports, "port", "", "only these TCP ports, and these for certain: N,N-M (default: any, found by content)")
-	f.Uint16Var(&a.serverPort, "server-port", 0, "the server's TCP port, where the captures do not tell which side is which")
-	f.StringVar(&a.byteOrder, "byte-order", "big", "of two-byte lengths: big|little")
-	f.DurationVar(&a.timeout, "timeout", dissect.DefaultTimeout, "until a request counts as unanswered")
+	a.addProtocol(cmd)
 	f.StringVarP(&a.output, "output", "o", "", "write to a file, which appears when it is complete")
 	f.StringVar(&a.failOn, "fail-on", "", "exit with status 3 if B is worse: worse")
 	f.StringVar(&a.color, "color", "auto", "colours: auto|always|never")

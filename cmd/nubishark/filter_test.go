@@ -14,7 +14,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/nubishark/nubishark/capture"
 	"github.com/nubishark/nubishark/export"
 	"github.com/nubishark/nubishark/filter"
 	"github.com/nubishark/nubishark/internal/simulate"
@@ -301,16 +300,7 @@ func without(packets string, odd map[int]bool) string {
 func synthetic(t testing.TB, o simulate.Options) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "x.pcap")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	w := capture.NewPcapWriter(f, 1, true)
-	if _, err := simulate.Generate(w, o, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
+	if err := simulate.PcapFile(path, o); err != nil {
 		t.Fatal(err)
 	}
 	return path

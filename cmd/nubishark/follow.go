@@ -10,7 +10,6 @@ import (
 
 	"github.com/nubishark/nubishark/analyze"
 	"github.com/nubishark/nubishark/capture"
-	"github.com/nubishark/nubishark/dissect"
 	"github.com/nubishark/nubishark/export"
 )
 
@@ -37,10 +36,7 @@ what passed since the one before. What TCP sent again, gaps and violations stand
 	f.IntSliceVar(&a.streams, "stream", nil, "this connection (Wireshark's tcp.stream)")
 	f.StringVar(&a.device, "device", "", "the device with this key (product code _ identifier)")
 	f.StringVar(&payload, "payload", "", "show payloads, too: "+names(export.PayloadKinds)+" (raw: nothing but their bytes)")
-	f.StringVar(&a.ports, "port", "", "only these TCP ports, and these for certain: N,N-M (default: any, found by content)")
-	f.Uint16Var(&a.serverPort, "server-port", 0, "the server's TCP port, where the capture does not tell which side is which")
-	f.StringVar(&a.byteOrder, "byte-order", "big", "of two-byte lengths: big|little")
-	f.DurationVar(&a.timeout, "timeout", dissect.DefaultTimeout, "until a request counts as unanswered")
+	a.addProtocol(cmd)
 	f.StringVarP(&a.output, "output", "o", "", "write to a file, which appears when it is complete")
 	f.StringVar(&a.color, "color", "auto", "colours: auto|always|never")
 	complete(cmd, "payload", export.PayloadKinds)
@@ -94,7 +90,7 @@ func (a *analysis) follow(cmd *cobra.Command, files []string, payload export.Pay
 	case damage != nil:
 		return failed(statusInput, "%w", damage)
 	case selection.Empty():
-		return failed(statusInput, "nothing fits --device and --stream; there are: %s", selection.Others())
+		return nothingFits(selection)
 	}
 	return nil
 }

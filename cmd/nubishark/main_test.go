@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/nubishark/nubishark/capture"
 	"github.com/nubishark/nubishark/internal/simulate"
 )
 
@@ -62,18 +60,10 @@ func TestReadmeSample(t *testing.T) {
 func TestSummaryCountsAll(t *testing.T) {
 	for seed := range uint64(6) {
 		path := filepath.Join(t.TempDir(), "crowd.pcap")
-		f, err := os.Create(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w := capture.NewPcapWriter(f, 1, true)
-		if _, err := simulate.Generate(w, simulate.Options{
+		if err := simulate.PcapFile(path, simulate.Options{
 			Seed: seed, Connections: 40, Requests: 20, PayloadMax: 200, Interval: 3e9, Spacing: 50e6, Faults: simulate.FaultNames(), FaultRate: 0.1,
 			Loss: 0.02, Reorder: 0.02, Duplicate: 0.02, Recut: seed%2 == 1,
-		}, nil); err != nil {
-			t.Fatal(err)
-		}
-		if err := errors.Join(w.Close(), f.Close()); err != nil {
+		}); err != nil {
 			t.Fatal(err)
 		}
 		last := func(args ...string) string {

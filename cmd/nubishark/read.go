@@ -46,10 +46,7 @@ func (a *analysis) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&a.format, "format", "T", string(export.Table), "output: "+names(export.Formats))
 	f.StringVar(&a.view, "view", "", "what to show: "+names(export.Views)+" (default: a first look; all for json and ndjson, packets for text and csv)")
-	f.StringVar(&a.ports, "port", "", "only these TCP ports, and these for certain: N,N-M (default: any, found by content)")
-	f.Uint16Var(&a.serverPort, "server-port", 0, "the server's TCP port, where the capture does not tell which side is which")
-	f.StringVar(&a.byteOrder, "byte-order", "big", "of two-byte lengths: big|little")
-	f.DurationVar(&a.timeout, "timeout", dissect.DefaultTimeout, "until a request counts as unanswered")
+	a.addProtocol(cmd)
 	f.StringVar(&a.device, "device", "", "only the device with this key (product code _ identifier)")
 	f.IntSliceVar(&a.streams, "stream", nil, "only these connections (Wireshark's tcp.stream)")
 	f.StringVarP(&a.filter, "display-filter", "Y", "", "only what fits a display filter, with the fields of the Wireshark plugin, as 'nubison.type == \"D\" && nubison.latency > 0.5'")
@@ -69,9 +66,18 @@ func (a *analysis) add(cmd *cobra.Command) {
 	}
 	complete(cmd, "format", export.Formats)
 	complete(cmd, "view", export.Views)
-	complete(cmd, "byte-order", []string{"big", "little"})
 	complete(cmd, "fail-on", []string{"error", "warning"})
 	complete(cmd, "color", []string{"auto", "always", "never"})
+}
+
+// addProtocol defines the flags that say how packets are found and judged, which all commands that read captures have.
+func (a *analysis) addProtocol(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&a.ports, "port", "", "only these TCP ports, and these for certain: N,N-M (default: any, found by content)")
+	f.Uint16Var(&a.serverPort, "server-port", 0, "the server's TCP port, where the capture does not tell which side is which")
+	f.StringVar(&a.byteOrder, "byte-order", "big", "of two-byte lengths: big|little")
+	f.DurationVar(&a.timeout, "timeout", dissect.DefaultTimeout, "until a request counts as unanswered")
+	complete(cmd, "byte-order", []string{"big", "little"})
 }
 
 // names joins the values that a flag takes.
@@ -253,7 +259,7 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 		return failed(statusInput, "%w", damage)
 	}
 	if selection != nil && selection.Empty() {
-		return failed(statusInput, "nothing fits --device and --stream; there are: %s", selection.Others())
+		return nothingFits(selection)
 	}
 	if err := a.cutOut(ctx, cmd, files, &opts, shown); err != nil {
 		return err
@@ -262,6 +268,10 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 		return errFound
 	}
 	return nil
+}
+
+func nothingFits(s *export.Selection) error {
+	return failed(statusInput, "nothing fits --device and --stream; there are: %s", s.Others())
 }
 
 // selected puts in front of a writer what leaves out the rest of the records. The selection is nil where none was asked for.

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/nubishark/nubishark/capture"
-	"github.com/nubishark/nubishark/dissect"
 	"github.com/nubishark/nubishark/export"
 	"github.com/nubishark/nubishark/sanitize"
 )
@@ -73,9 +72,6 @@ written (--verify=false leaves that out).`,
 	f := cmd.Flags()
 	f.BoolVar(&keep, "keep-payload", false, "keep the payloads of packets as they are")
 	f.BoolVar(&verify, "verify", true, "read what was written, and compare what it leads to")
-	f.StringVar(&a.ports, "port", "", "only these TCP ports, and these for certain: N,N-M (default: any, found by content)")
-	f.Uint16Var(&a.serverPort, "server-port", 0, "the server's TCP port, where the capture does not tell which side is which")
-	f.StringVar(&a.byteOrder, "byte-order", "big", "of two-byte lengths: big|little")
-	f.DurationVar(&a.timeout, "timeout", dissect.DefaultTimeout, "until a request counts as unanswered")
+	a.addProtocol(cmd)
 	return cmd
 }

@@ -21,14 +21,6 @@ func ordinary(packets int64) simulate.Options {
 	return simulate.Options{Seed: 1, Packets: packets, Connections: 1, Requests: 100, PayloadMax: 100, Interval: 2000 * millisecond, Spacing: 20 * millisecond}
 }
 
-// simulated writes a capture of synthetic traffic.
-func simulated(path string, o simulate.Options) error {
-	return written(path, 1, func(w *capture.PcapWriter) error {
-		_, err := simulate.Generate(w, o, nil)
-		return err
-	})
-}
-
 func written(path string, link capture.LinkType, write func(*capture.PcapWriter) error) error {
 	f, err := os.Create(path)
 	if err != nil {

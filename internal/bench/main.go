@@ -159,7 +159,7 @@ func made(text string) error {
 		return err
 	}
 	if o.Options != nil {
-		return simulated(o.Path, *o.Options)
+		return simulate.PcapFile(o.Path, *o.Options)
 	}
 	return worstCase(o.Path, o.Worst, o.N)
 }
