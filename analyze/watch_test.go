@@ -239,6 +239,28 @@ func TestBlackBox(t *testing.T) {
 	}
 }
 
+// A clock that is set back while capturing loses nothing and accuses nobody.
+func TestWatchClockSetBack(t *testing.T) {
+	o := simulate.Options{Seed: 1, Connections: 4, Requests: 20, Interval: 4e9, Spacing: 1e9}
+	run := func(setBack int) string {
+		f := played(t, o)
+		f.setBack = setBack
+		return records(t, func(w export.Writer) (analyze.Result, error) {
+			return analyze.Watch(context.Background(), f, analyze.Watching{Now: f.Now}, w)
+		})
+	}
+	want := strings.Count(run(0), `"record":"frame"`)
+	for _, at := range []int{20, 150, 300} {
+		got := run(at)
+		if n := strings.Count(got, `"record":"frame"`); n != want || want < 150 || strings.Contains(got, `"record":"violation"`) {
+			t.Errorf("set back behind packet %d: %d of %d frames:\n%s", at, n, want, got)
+		}
+		if !strings.Contains(got, `"id":"preflight-backwards"`) {
+			t.Error("nothing says that time went back")
+		}
+	}
+}
+
 // A clock that is set back does not blind the black box.
 func TestBlackBoxClockSetBack(t *testing.T) {
 	var names []string
