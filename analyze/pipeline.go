@@ -26,6 +26,7 @@ const maxWorkers = 8
 type pipeline struct {
 	opts    Options
 	workers []*worker
+	who     [reassembly.Parts]int8 // the worker of each part of the connections
 	free    chan *work
 	order   chan *work // as they were read
 	stop    chan struct{}
@@ -45,6 +46,7 @@ type work struct {
 	seen  Result // of the packets up to its end
 	err   error  // why it is the last one
 	items []item
+	first int64          // the first of them is the so-many-th item
 	own   [][]int32      // the places of each worker's items, where there are several
 	done  sync.WaitGroup // the workers
 	parts []result       // of each worker
@@ -53,7 +55,6 @@ type work struct {
 // item is a packet of a batch, or a mark of the clock.
 type item struct {
 	reassembly.Segment
-	seq          int64 // it is the so-many-th item
 	number, time int64
 	clock        int64 // the latest time so far
 	worker       int8  // nobody, if there is no segment in it
@@ -91,6 +92,9 @@ func newPipeline(opts Options, sink dissect.Sink) *pipeline {
 	shared := dissect.NewShared(n)
 	for i := range n {
 		p.workers = append(p.workers, newWorker(i, n == 1, opts, shared))
+	}
+	for i := range p.who {
+		p.who[i] = int8(i % n)
 	}
 	for range depth {
 		w := &work{parts: make([]result, n)}
@@ -156,6 +160,7 @@ func (p *pipeline) share(ctx context.Context, in <-chan *work) {
 // segments fills in the items of a batch, up to where the run is to stop.
 func (p *pipeline) segments(dec *reassembly.Decoder, w *work) {
 	w.items = slices.Grow(w.items[:0], len(w.batch.Refs))[:len(w.batch.Refs)]
+	w.first = p.seq + 1
 	for i := range w.own {
 		w.own[i] = w.own[i][:0]
 	}
@@ -185,7 +190,7 @@ func (p *pipeline) segments(dec *reassembly.Decoder, w *work) {
 func (p *pipeline) mark(it *item, time int64) {
 	p.seq++
 	p.clock = max(p.clock, time)
-	it.seq, it.time, it.clock, it.worker = p.seq, time, p.clock, nobody
+	it.time, it.clock, it.worker = time, p.clock, nobody
 }
 
 // isOver reports whether a packet is behind the part of the capture that is asked for.
@@ -211,9 +216,9 @@ func (p *pipeline) item(dec *reassembly.Decoder, it *item, k *capture.Packet) bo
 		r.Cut++
 		r.FirstCut = cmp.Or(r.FirstCut, k.Number)
 	}
-	it.seq, it.number, it.time, it.clock, it.worker = p.seq, k.Number, k.Time, p.clock, nobody
+	it.number, it.time, it.clock, it.worker = k.Number, k.Time, p.clock, nobody
 	if dec.Decode(k, &it.Segment) {
-		it.worker = int8(int(it.Part()) % len(p.workers))
+		it.worker = p.who[it.Part()]
 	}
 	return p.opts.MaxPackets == 0 || r.Packets < p.opts.MaxPackets
 }

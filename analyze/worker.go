@@ -17,6 +17,7 @@ type worker struct {
 	d     *dissect.Dissector
 	due   int64 // no timer has to run while the clock does not pass this
 	turn  dissect.Moment
+	first int64 // the first item of the batch is the so-many-th
 	out   *result
 	told  func(Resent) // may be nil
 	// touched keeps what was looked at from being left out as useless.
@@ -68,6 +69,7 @@ func (w *worker) collect(r *result) {
 // work does the worker's part of a batch.
 func (w *worker) work(k *work) {
 	w.collect(&k.parts[w.id])
+	w.first = k.first
 	switch {
 	case w.alone:
 		w.takeAll(k.items)
@@ -78,16 +80,17 @@ func (w *worker) work(k *work) {
 
 // takeAll does the work of a list of items.
 func (w *worker) takeAll(items []item) {
-	for i := range items {
-		if i%ahead == 0 && len(items) > 1 {
-			w.lookAhead(items[i:min(i+ahead, len(items))])
-		}
-		it := &items[i]
-		if it.clock > w.due {
-			w.timers(it)
-		}
-		if it.worker == w.id {
-			w.take(it)
+	for from := 0; from < len(items); from += ahead {
+		some := items[from:min(from+ahead, len(items))]
+		w.lookAhead(some)
+		for i := range some {
+			it := &some[i]
+			if it.clock > w.due {
+				w.timers(it, from+i)
+			}
+			if it.worker == w.id {
+				w.take(it)
+			}
 		}
 	}
 	w.passed(items)
@@ -102,7 +105,7 @@ func (w *worker) takeOwn(items []item, own []int32) {
 		}
 		next = w.timersTo(items, next, int(at))
 		it := &items[at]
-		w.turn = dissect.Moment{Packet: it.seq, Phase: dissect.ThePacket}
+		w.turn = dissect.Moment{Packet: w.first + int64(at), Phase: dissect.ThePacket}
 		w.d.Turn(w.turn)
 		w.take(it)
 	}
@@ -115,7 +118,7 @@ func (w *worker) takeOwn(items []item, own []int32) {
 func (w *worker) timersTo(items []item, from, to int) int {
 	for from <= to && items[to].clock > w.due {
 		from += sort.Search(to-from, func(i int) bool { return items[from+i].clock > w.due })
-		w.timers(&items[from])
+		w.timers(&items[from], from)
 		from++
 	}
 	return to + 1
@@ -123,10 +126,27 @@ func (w *worker) timersTo(items []item, from, to int) int {
 
 // take takes in a segment.
 func (w *worker) take(it *item) {
-	w.d.Advance(it.clock)
-	w.a.Advance(it.clock)
-	w.a.Segment(&it.Segment, it.time, it.number)
+	w.a.Advanced(it.clock)
+	w.d.Advanced(it.clock)
+	c, off, ok := w.a.Quick(&it.Segment, it.time, it.number)
+	switch {
+	case !ok:
+		w.a.Slow(&it.Segment, it.time, it.number)
+	case it.Length > 0:
+		w.bytes(it, c, off)
+	default:
+		return // an acknowledgement sets no timers
+	}
 	w.arm()
+}
+
+// bytes hands on what comes next in a direction.
+func (w *worker) bytes(it *item, c *reassembly.Conn, off int64) {
+	d, push := it.From(), it.Flags&reassembly.FlagPSH != 0
+	if dc, ok := c.Data.(*dissect.Dialogue); ok && dc != nil && w.d.Usual(dc, int(d), it.Payload, dissect.Whole{Offset: off, Time: it.time, Packet: it.number, Push: push}) {
+		return
+	}
+	w.Chunk(c, d, reassembly.Chunk{Offset: off, Bytes: it.Payload, Time: it.time, Packet: it.number, Push: push})
 }
 
 // passed tells that all items are done.
@@ -135,7 +155,7 @@ func (w *worker) passed(items []item) {
 		last := &items[n-1]
 		w.d.Advance(last.clock)
 		w.a.Advance(last.clock)
-		w.d.Reached(dissect.Moment{Packet: last.seq + 1})
+		w.d.Reached(dissect.Moment{Packet: w.first + int64(n)})
 	}
 }
 
@@ -144,6 +164,12 @@ const ahead = 64
 
 // lookAhead brings what packets need near the processor.
 func (w *worker) lookAhead(items []item) {
+	if len(items) == 1 {
+		if items[0].worker == w.id {
+			w.a.Find(&items[0].Segment)
+		}
+		return
+	}
 	var list [ahead]*item
 	n := 0
 	for i := range items {
@@ -170,7 +196,7 @@ func (w *worker) touch(list []*item) {
 	n := int64(0)
 	var dialogues [ahead]*dissect.Dialogue
 	for i, it := range list {
-		data, _, k := it.Touch()
+		data, k := it.Touch()
 		dialogues[i], _ = data.(*dissect.Dialogue)
 		n += k
 	}
@@ -193,15 +219,15 @@ func (w *worker) arm() { w.due = min(w.a.Due()-1, w.d.Due()) }
 
 // timers runs the timers of both stages up to a packet, in the order of time: a hole becomes a gap before a later
 // silence is judged.
-func (w *worker) timers(it *item) {
-	w.turn = dissect.Moment{Packet: it.seq, Phase: dissect.TimersBefore}
+func (w *worker) timers(it *item, at int) {
+	w.turn = dissect.Moment{Packet: w.first + int64(at), Phase: dissect.TimersBefore}
 	w.d.Turn(w.turn)
 	for t := min(w.a.Due(), w.d.Due()); t < it.time; t = min(w.a.Due(), w.d.Due()) {
 		w.a.Advance(t)
 		w.d.Advance(t + 1)
 	}
 	w.d.Advance(it.time)
-	w.turn = dissect.Moment{Packet: it.seq, Phase: dissect.TimersWith}
+	w.turn = dissect.Moment{Packet: w.first + int64(at), Phase: dissect.TimersWith}
 	w.d.Turn(w.turn)
 	w.a.Advance(it.clock)
 	w.d.Advance(it.clock)

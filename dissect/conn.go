@@ -26,13 +26,7 @@ func (c *Conn) Device() string { return c.device }
 // Dialogue is what goes on on one connection. What the usual packet needs stands first: with many connections, each line of the
 // processor's cache that is not touched is time.
 type Dialogue struct {
-	conn         *Conn
-	d            *Dissector
-	deadline     int64 // of the earliest timer in the heap, 0 if there is none
-	last         int64
-	changes      uint64 // counts what became known
-	frames       int64
-	transactions int64
+	easy         bool // the usual way is open
 	sideKnown    bool
 	standing     standing
 	changed      bool // the records' Conn is to be told what is known
@@ -42,18 +36,27 @@ type Dialogue struct {
 	patient, waited bool
 	state           ConnState
 	uncertain       bool // what is unproved of either direction
+	deviceDir       int
 
-	deviceDir int
-	taken     uint64     // of the first places for transactions, those that are used
+	conn         *Conn
+	d            *Dissector
+	deadline     int64 // of the earliest timer, but for the one of wait; 0 if there is none
+	last         int64
+	taken        uint64 // of the first places for transactions, those that are used
+	changes      uint64 // counts what became known
+	frames       int64
+	transactions int64
+	session      session
+	pulse        pulse
+	half         [2]half
+	wait         waiting
+
 	chronicle *chronicle // nil while nobody asked
 	unclaimed []*unclaimed
 	device    string
-	session   session
-	pulse     pulse
 	// order tells which of two connections was there first; number is where its number will be, if it is not known.
 	order  int64
 	number *int
-	half   [2]half
 
 	prev, next *Dialogue // others that have not ended
 
@@ -94,11 +97,11 @@ const (
 
 // session is what the logins of a connection came to.
 type session struct {
-	token    token           // of the last login
-	ended    map[token]int64 // tokens that were logged out, and when (ns)
+	token    token // of the last login
 	loggedIn bool
-	sure     bool // token is known to be the last login's
-	carried  bool // and it is among the connection's tokens
+	sure     bool            // token is known to be the last login's
+	carried  bool            // and it is among the connection's tokens
+	ended    map[token]int64 // tokens that were logged out, and when (ns)
 }
 
 // Conn returns the connection as records refer to it.

@@ -195,11 +195,10 @@ func (d *Dissector) Bytes(c *Dialogue, dir int, b []byte, p Part) {
 	if !h.fromStart && h.began == 0 {
 		h.began = p.Time
 	}
-	if !d.opts.Thorough && c.usual(h, b, &p) {
-		c.short++
-		d.flush()
+	if c.easy && !p.More && !p.Large && p.Clock == 0 && d.Usual(c, dir, b, Whole{p.Offset, p.Time, p.Packet, p.Push}) {
 		return
 	}
+	c.leave()
 	h.add(p.Offset, b, segment{start: p.Offset, end: p.Offset + int64(len(b)), time: p.Time, packet: p.Packet, push: p.Push})
 	if p.More {
 		d.flush()
@@ -207,6 +206,7 @@ func (d *Dissector) Bytes(c *Dialogue, dir int, b []byte, p Part) {
 	}
 	c.look()
 	c.weigh()
+	c.ease()
 	d.flush()
 }
 
@@ -217,6 +217,7 @@ func (d *Dissector) Gap(c *Dialogue, dir int, n int64, p Part) {
 	if c.standing == rejected || h.ended != running {
 		return
 	}
+	c.leave()
 	c.last = max(c.last, p.Time)
 	c.missing += n
 	h.see(p)
@@ -243,10 +244,12 @@ func (d *Dissector) Gap(c *Dialogue, dir int, n int64, p Part) {
 
 // Stall tells whether a direction has bytes behind a hole that may still fill.
 func (d *Dissector) Stall(c *Dialogue, dir int, on bool) {
+	c.leave()
 	c.half[dir].stalled = on
 	if c.standing != rejected {
 		c.look()
 		c.weigh()
+		c.ease()
 	}
 	d.flush()
 }
@@ -269,6 +272,7 @@ func (d *Dissector) End(c *Dialogue, dir int, why Ending, time int64) {
 	if h.ended != running {
 		return
 	}
+	c.leave()
 	h.ended = finished
 	if why == EndFile {
 		h.ended = fileEnded
@@ -349,14 +353,22 @@ func (d *Dissector) Advance(now int64) {
 	for d.timers.n > 0 && d.timers.peek().at < now {
 		t := d.timers.pop()
 		d.now = max(d.now, t.at)
-		if t.c.deadline != t.at {
+		if !t.stands() {
 			d.stale = max(0, d.stale-1)
 			continue
 		}
-		t.c.deadline = 0
-		d.moment.At, d.moment.late, d.moment.Order = t.at, true, t.order
-		t.c.tick()
+		d.moment.At, d.moment.late, d.moment.Order = t.at, true, t.c.order
+		if t.waits() {
+			t.c.wait.until = 0
+			t.c.tickWait()
+		} else {
+			t.c.deadline = 0
+			t.c.tick()
+		}
 		d.flush()
 	}
 	d.now = max(d.now, now)
 }
+
+// Advanced tells that the clock has come to a moment before which no timer is due.
+func (d *Dissector) Advanced(now int64) { d.now = max(d.now, now) }

@@ -27,11 +27,16 @@ const (
 // half is one direction of a connection. It keeps only what is not settled. What the usual packet needs stands first: with
 // many connections, each line of the processor's cache that is not touched is time.
 type half struct {
+	pos      int64 // the boundary: stream offset of buf[0]
+	lastTime int64
+	latest   int64 // the capture packet of the latest bytes
+	requests requests
+
 	c    *Dialogue
 	peer *half
-	pos  int64 // the boundary: stream offset of buf[0]
-	buf  []byte
 	dir  int
+	buf  []byte
+	segs []segment
 
 	fromStart bool
 	gaps      bool // bytes of this direction were never captured
@@ -41,11 +46,7 @@ type half struct {
 	shaky     bool  // a gap makes the end of the packet before the boundary only likely
 	midWrite  bool  // the boundary stands inside a write
 	adrift    drift // out of step
-	segs      []segment
-	lastTime  int64
-	latest    int64 // the capture packet of the latest bytes
 	scanned   int64 // no packet starts before this offset, by what is known so far
-	requests  requests
 
 	back      []byte // the whole of buf's storage, to slide buf in
 	gapTime   int64  // time of the latest gap

@@ -198,6 +198,16 @@ func (r *requests) push(t *transaction) {
 	} else {
 		r.visible++
 	}
+	r.enqueue(t)
+}
+
+// pushNew does so where no other one has its session ID.
+func (r *requests) pushNew(t *transaction) {
+	r.visible++
+	r.enqueue(t)
+}
+
+func (r *requests) enqueue(t *transaction) {
 	t.prev = r.last
 	if r.last != nil {
 		r.last.next = t
@@ -366,6 +376,15 @@ func (f *history) find(s sid) (p past, at int32, ok bool) {
 		}
 	}
 	return past{}, 0, false
+}
+
+// has reports whether a session ID is remembered.
+func (f *history) has(s sid) bool {
+	if len(f.index) == 0 {
+		return false
+	}
+	_, _, ok := f.find(s)
+	return ok
 }
 
 // remember keeps a finished transaction in the place of the one that was remembered first, and returns that.

@@ -259,7 +259,7 @@ func (h *half) reportSkipped(from, to int64) {
 		switch {
 		case p.stray || !h.goesOnUnseen(p):
 			h.reportPiece(p)
-		case !isLetter(h.at(p.start)[0]):
+		case !isLetter[h.at(p.start)[0]]:
 			h.reportUnknown(p.start, p.end)
 		}
 	}

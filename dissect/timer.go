@@ -7,9 +7,21 @@ import (
 
 // timer wakes a connection when the capture's clock has passed a moment.
 type timer struct {
-	at    int64
+	at int64
+	// order is twice that of the connection, and 1 more but for the timer of a packet that waits for its tail: that one comes first.
 	order int64
 	c     *Dialogue
+}
+
+// waits reports whether it is for a packet that waits for its tail.
+func (t *timer) waits() bool { return t.order&1 == 0 }
+
+// stands reports whether it was not overtaken by what happened.
+func (t *timer) stands() bool {
+	if t.waits() {
+		return t.c.wait.until == t.at
+	}
+	return t.c.deadline == t.at && !t.c.finished && t.c.standing != rejected
 }
 
 func (t *timer) before(o *timer) bool { return t.at < o.at || t.at == o.at && t.order < o.order }
@@ -156,7 +168,7 @@ func (d *Dissector) compact() {
 	old := d.timers
 	d.timers = timers{}
 	for old.n > 0 {
-		if t := old.pop(); t.c.deadline == t.at && !t.c.finished && t.c.standing != rejected {
+		if t := old.pop(); t.stands() {
 			d.timers.push(t, d.now, d.timeout)
 		}
 	}
@@ -194,7 +206,7 @@ func (c *Dialogue) arm() {
 		c.d.tidy()
 	}
 	c.deadline = at
-	c.d.timers.push(timer{at: at, order: c.order, c: c}, c.d.now, c.d.timeout)
+	c.d.timers.push(timer{at: at, order: c.order<<1 | 1, c: c}, c.d.now, c.d.timeout)
 }
 
 // due is the earliest moment after which the clock may settle something, 0 if there is none.
@@ -237,6 +249,8 @@ func (c *Dialogue) tick() {
 	if c.standing == rejected || c.finished {
 		return
 	}
+	c.leave()
+	defer c.ease()
 	now := c.d.now
 	if len(c.half[0].buf) > 0 || len(c.half[1].buf) > 0 {
 		c.lookLate()
@@ -254,10 +268,6 @@ func (c *Dialogue) tick() {
 
 // lookLate looks at bytes that wait, because of the clock.
 func (c *Dialogue) lookLate() {
-	if !c.d.opts.Thorough && c.usualBare() {
-		c.short++
-		return
-	}
 	now := c.d.now
 	for i := range c.half {
 		h := &c.half[i]

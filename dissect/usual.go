@@ -2,56 +2,83 @@ package dissect
 
 import "github.com/nubishark/nubishark/protocol"
 
-// usual settles a packet that came whole in one write, on a connection where nothing is in doubt, from the bytes where
-// they are, and reports whether it did. It concludes what the long way would; whatever is not usual goes that way.
-func (c *Dialogue) usual(h *half, b []byte, p *Part) bool {
-	q := h.peer
-	if !p.Push || p.More || len(b) <= protocol.StatusAt || !c.calm(h) {
-		return false
-	}
-	switch {
-	case len(h.buf) > 0 && len(q.buf) > 0:
-		return false
-	case len(h.buf) > 0:
-		if !c.follows(h, b) {
-			return false
-		}
-	case len(q.buf) > 0:
-		if !c.answersBare(h, b, p) {
-			return false
-		}
-	}
-	w := write{b, p.Offset, p.Time, p.Packet}
-	if b[0] == 'R' {
-		return c.usualResponse(h, w)
-	}
-	return c.usualRequest(h, w)
+// Whole says where bytes come from that a single segment carried, in order and of ordinary size.
+type Whole struct {
+	// Offset in the direction's stream; Time (ns) and Packet are of the capture packet.
+	Offset, Time, Packet int64
+	// Push tells that a write of the sender ends with them.
+	Push bool
 }
 
-// Touch reads what bytes of the connection need, so that it is near the processor when they come. It returns a number that
-// means nothing.
-func (c *Dialogue) Touch(b []byte) int64 {
-	x, y := &c.half[0], &c.half[1]
-	return c.deadline + int64(c.deviceDir) + c.pulse.heard + x.pos + y.pos + x.lastTime + y.lastTime + int64(x.requests.n+y.requests.n) +
-		x.requests.done.start + y.requests.done.start + int64(b[len(b)-1])
+// Usual takes in bytes like Bytes, if they are a packet that came whole in one write on a connection where nothing is in doubt, as most
+// are, and reports whether they are. It concludes what the long way would, from the bytes where they are; whatever is not usual goes that
+// way. Otherwise nothing has changed that Bytes would not change, too. All timers that are due have run before.
+func (d *Dissector) Usual(c *Dialogue, dir int, b []byte, w Whole) bool {
+	if !c.easy || !w.Push || len(b) <= protocol.StatusAt {
+		return false
+	}
+	h := &c.half[dir&1]
+	if c.wait.size > 0 && !c.endsWait(h, b, w) {
+		return false
+	}
+	x := write{b, w.Offset, w.Time, w.Packet}
+	if b[0] == 'R' && !c.usualResponse(h, x) || b[0] != 'R' && !c.usualRequest(h, x) {
+		return false
+	}
+	c.last = max(c.last, w.Time)
+	c.short++
+	if d.out != nil {
+		d.flush()
+	}
+	return true
 }
 
-// TouchID does so with what the session ID in the bytes leads to.
-func (c *Dialogue) TouchID(b []byte) (n int64) {
-	if len(b) < protocol.HeaderSize {
-		return 0
+// ease notes whether packets may be settled the usual way from here on: nothing is in doubt on the connection, and nothing waits.
+func (c *Dialogue) ease() {
+	c.easy = c.standing == confirmed && c.sideKnown && !c.uncertain && !c.finished && len(c.unclaimed) == 0 && c.session.ended == nil &&
+		c.half[0].calm() && c.half[1].calm() && !c.d.opts.Thorough
+}
+
+// calm reports whether nothing is in doubt in a direction.
+func (h *half) calm() bool {
+	return h.adrift == inStep && !h.gaps && !h.stalled && h.ended == running && !h.silent && len(h.buf) == 0 && !h.midWrite && !h.shaky &&
+		h.requests.early == nil && (h.fromStart || h.began != 0)
+}
+
+// leave leaves the usual way: what waits is put where the long way looks for it.
+func (c *Dialogue) leave() {
+	if !c.easy {
+		return
 	}
-	id := sid(b[1:protocol.HeaderSize]).word()
+	c.easy = false
 	for i := range c.half {
-		r := &c.half[i].requests
-		if len(r.done.index) > 0 {
-			n += int64(r.done.index[hash(id)&uint64(len(r.done.index)-1)])
-		}
-		if r.last != nil {
-			n += int64(r.last.slot)
-		}
+		h := &c.half[i]
+		h.scanned = max(h.scanned, h.pos)
 	}
-	return n
+	if w := &c.wait; w.size > 0 {
+		h := &c.half[w.dir]
+		h.add(h.pos, w.raw[:w.size], segment{start: h.pos, end: h.pos + int64(w.size), time: w.time, packet: w.packet, push: true})
+		c.endWait()
+	}
+}
+
+// waiting is a packet that may be whole, or go on with an optional tail.
+type waiting struct {
+	time, packet int64
+	until        int64 // its timer, 0 if nothing waits
+	dir          uint8
+	size         uint8
+	raw          [protocol.TokenAt + protocol.TokenSize]byte
+}
+
+// endWait tells that what waited is settled, or goes the long way.
+func (c *Dialogue) endWait() {
+	c.wait.size = 0
+	if c.wait.until != 0 {
+		c.wait.until = 0
+		c.d.stale++
+		c.d.tidy()
+	}
 }
 
 // write is a packet that came whole in one segment.
@@ -60,201 +87,203 @@ type write struct {
 	offset, time, packet int64
 }
 
-// calm reports whether nothing is in doubt on the connection.
-func (c *Dialogue) calm(h *half) bool {
-	q := h.peer
-	return c.standing == confirmed && c.sideKnown && h.adrift == inStep && (q.adrift == inStep || len(q.buf) == 0) &&
-		!h.gaps && !q.gaps && !h.stalled && !q.stalled && h.ended == running && q.ended == running && !h.silent && !q.silent &&
-		len(c.unclaimed) == 0 && !c.uncertain
-}
-
-// pending returns the one write that waits in a direction.
-func (h *half) pending() (w write, ok bool) {
-	if len(h.segs) != 1 || !h.segs[0].push || len(h.buf) <= protocol.StatusAt {
-		return w, false
+// waitFor keeps a packet whose optional tail may yet come.
+func (c *Dialogue) waitFor(h *half, w write) bool {
+	if c.d.now-max(h.lastTime, w.time) >= second || len(w.b) > len(c.wait.raw) || c.wait.size > 0 {
+		return false
 	}
-	s := &h.segs[0]
-	return write{h.buf, h.pos, s.time, s.packet}, s.start == h.pos
+	h.lastTime, h.latest = max(h.lastTime, w.time), max(h.latest, w.packet)
+	x := &c.wait
+	x.time, x.packet, x.until, x.dir, x.size = w.time, w.packet, h.lastTime+second, uint8(h.dir), uint8(len(w.b))
+	copy(x.raw[:], w.b)
+	c.d.timers.push(timer{at: x.until, order: c.order << 1, c: c}, c.d.now, c.d.timeout)
+	return true
 }
 
-// follows settles a response that waits to see whether its optional tail comes: a packet with a known token
-// comes instead.
+// endsWait settles the packet that waits to see whether its optional tail comes, if something else comes instead.
+func (c *Dialogue) endsWait(h *half, b []byte, w Whole) bool {
+	x := &c.wait
+	q := &c.half[x.dir]
+	if q == h {
+		return c.follows(h, b) && c.settleWait(h)
+	}
+	// Its answer: then what was seen of it was all of it.
+	if x.raw[0] == 'R' || b[0] != 'R' || string(b[1:protocol.HeaderSize]) != string(x.raw[1:protocol.HeaderSize]) || x.packet >= w.Packet || c.d.now-w.Time >= second {
+		return false
+	}
+	return c.settleWait(q)
+}
+
+// follows reports whether a response that waits is followed by a packet with a token that the connection knows.
 func (c *Dialogue) follows(h *half, b []byte) bool {
-	w, ok := h.pending()
-	if !ok || w.b[0] != 'R' || len(b) < protocol.TokenAt+protocol.TokenSize {
-		return false
-	}
-	if ls := protocol.ByLetter(b[0]); len(ls) != 1 || !ls[0].Shape().HasToken || !c.tokens.has(token(b[protocol.TokenAt:])) {
-		return false
-	}
-	t, l := c.answeredBy(h, w)
-	if t == nil || len(l.Tail) == 0 || len(w.b) != l.Shape().Fixed {
-		return false
-	}
-	w.b = c.d.rec.keepRaw(w.b)
-	c.respond(h, t, l, false, w)
-	h.passed(w)
-	return true
+	return c.wait.raw[0] == 'R' && len(b) >= protocol.TokenAt+protocol.TokenSize && requestWays[b[0]] != nil && c.tokens.has(token(b[protocol.TokenAt:]))
 }
 
-// answersBare settles a request that waits to see whether its optional tail comes: its answer comes instead.
-func (c *Dialogue) answersBare(h *half, b []byte, p *Part) bool {
-	q := h.peer
-	w, ok := q.pending()
-	if !ok || b[0] != 'R' || string(b[1:protocol.HeaderSize]) != string(w.b[1:protocol.HeaderSize]) || w.packet >= p.Packet || c.d.now-p.Time >= second {
-		return false
-	}
-	l := c.requestLayout(q, w.b)
-	if l == nil || len(l.Tail) == 0 || len(w.b) != l.Shape().Fixed || !c.unsuspicious(q, w.b) {
-		return false
-	}
-	w.b = c.d.rec.keepRaw(w.b)
-	c.request(q, l, false, w)
-	q.passed(w)
-	return true
-}
-
-// usualBare settles the one packet that waits to see whether its optional tail comes, because it was waited for long enough.
-func (c *Dialogue) usualBare() bool {
-	h := &c.half[0]
-	if len(h.buf) == 0 {
-		h = h.peer
-	}
-	w, ok := h.pending()
-	if !ok || len(h.peer.buf) > 0 || !c.calm(h) || c.d.now < max(h.lastTime, w.time)+second {
-		return false
+// settleWait settles the packet that waits, without a tail.
+func (c *Dialogue) settleWait(h *half) bool {
+	x := &c.wait
+	w := write{x.raw[:x.size], h.pos, x.time, x.packet}
+	if !c.d.opts.Brief {
+		w.b = c.d.rec.keepRaw(w.b)
 	}
 	if w.b[0] == 'R' {
 		t, l := c.answeredBy(h, w)
-		if t == nil || len(l.Tail) == 0 || len(w.b) != l.Shape().Fixed {
+		if t == nil || l.fixed != len(w.b) || !l.tail {
 			return false
 		}
-		w.b = c.d.rec.keepRaw(w.b)
-		c.respond(h, t, l, false, w)
+		c.respond(h, t, l.layout, false, w)
 	} else {
-		l := c.requestLayout(h, w.b)
-		if l == nil || len(l.Tail) == 0 || len(w.b) != l.Shape().Fixed || !c.unsuspicious(h, w.b) {
+		l := c.requestWay(h, w.b)
+		if l == nil || l.fixed != len(w.b) || !l.tail || !c.unsuspicious(h, w.b) {
 			return false
 		}
-		w.b = c.d.rec.keepRaw(w.b)
-		c.request(h, l, false, w)
+		c.request(h, l.layout, false, w)
 	}
+	c.endWait()
 	h.passed(w)
 	return true
 }
 
-// requestLayout returns the layout of a request that this side may send and that carries a token, nil if it is none.
-func (c *Dialogue) requestLayout(h *half, b []byte) *protocol.Layout {
-	ls := protocol.ByLetter(b[0])
-	if len(ls) != 1 || !ls[0].Shape().HasToken || len(b) < ls[0].Shape().Fixed || ls[0].From != c.sideOf(h.dir) {
+// tickWait settles the packet that waits, because it was waited for long enough.
+func (c *Dialogue) tickWait() {
+	if c.settleWait(&c.half[c.wait.dir]) {
+		c.short++
+		return
+	}
+	c.leave()
+	c.look()
+	c.ease()
+}
+
+// way is what the usual way needs of a layout.
+type way struct {
+	layout                       *protocol.Layout
+	fixed, lengthAt, lengthWidth int
+	tail                         bool // it may have one, with a length of one byte
+	from                         protocol.Side
+}
+
+func newWay(l *protocol.Layout) *way {
+	sh := l.Shape()
+	if len(l.Tail) > 0 && (sh.LengthWidth > 0 || sh.TailLengthWidth != 1 || sh.TailFixed != 1) {
 		return nil
 	}
-	return ls[0]
+	return &way{l, sh.Fixed, sh.LengthAt, sh.LengthWidth, len(l.Tail) > 0, l.From}
+}
+
+// requestWays are those of the letters of requests that carry a token, answerWays those of successful responses by the letters of
+// their requests. Answers to logins and logouts are not among them: they change what holds for the connection.
+var requestWays, answerWays = func() (requests, answers [256]*way) {
+	for _, l := range protocol.Layouts {
+		if l.Outcome == protocol.NoStatus && l.Shape().HasToken && len(protocol.ByLetter(l.Letter)) == 1 {
+			requests[l.Letter] = newWay(l)
+		}
+		for i := range len(l.Answers) {
+			if x := l.Answers[i]; l.Outcome == protocol.Success && x != 'L' && x != 'O' {
+				answers[x] = newWay(l)
+			}
+		}
+	}
+	return requests, answers
+}()
+
+// requestWay returns the way of a request that this side may send, nil if it is none.
+func (c *Dialogue) requestWay(h *half, b []byte) *way {
+	l := requestWays[b[0]]
+	if l == nil || len(b) < l.fixed || l.from != c.sideOf(h.dir) {
+		return nil
+	}
+	return l
 }
 
 func (c *Dialogue) usualRequest(h *half, w write) bool {
-	l := c.requestLayout(h, w.b)
+	l := c.requestWay(h, w.b)
 	if l == nil {
 		return false
 	}
-	sh := l.Shape()
-	n, tail := sh.Fixed, false
+	n, tail := l.fixed, false
 	switch {
-	case sh.LengthWidth > 0 && len(l.Tail) > 0:
-		return false
-	case sh.LengthWidth > 0:
-		n += h.number(w.b[sh.LengthAt:], sh.LengthWidth, c.d.opts.LittleEndian)
-	case sh.TailLengthWidth > 0 && len(w.b) == n:
-		return h.await(w)
-	case sh.TailLengthWidth > 0:
-		n, tail = tailEnd(sh, w.b), true
-	case len(l.Tail) > 0:
-		return false
+	case l.lengthWidth > 0:
+		n += h.number(w.b[l.lengthAt:], l.lengthWidth, c.d.opts.LittleEndian)
+	case l.tail && len(w.b) == n:
+		return c.waitFor(h, w)
+	case l.tail:
+		n, tail = c.tailEnd(h, w.b, n, w.b[protocol.TokenAt:][:protocol.TokenSize]), true
 	}
 	if n != len(w.b) || !c.unsuspicious(h, w.b) {
 		return false
 	}
-	c.request(h, l, tail, w)
+	c.request(h, l.layout, tail, w)
 	h.passed(w)
 	return true
 }
 
-// tailEnd is where the tail of a packet ends, 0 where another reading of the packet may be better confirmed.
-func tailEnd(sh *protocol.Shape, b []byte) int {
-	x := sh.Fixed
-	if sh.TailLengthWidth != 1 || isLetter(b[x]) {
-		return 0
-	}
-	for k := 1; k <= maxStray && x+k < len(b); k++ {
-		if mayMatch(b[x+k:]) {
+// tailEnd is where the tail of a packet that starts at x ends, 0 where another reading of the packet is confirmed by what stands in it.
+func (c *Dialogue) tailEnd(h *half, b []byte, x int, vouched []byte) int {
+	for k := range min(maxStray+1, len(b)-x) {
+		if isLetter[b[x+k]] && c.strongInside(h, b[x+k:], vouched) {
 			return 0
 		}
 	}
 	if len(b) >= x+2 {
 		for _, n := range [2]int{int(b[x]) | int(b[x+1])<<8, int(b[x])<<8 | int(b[x+1])} {
-			if y := x + 2 + n; y < len(b) && mayMatch(b[y:]) {
+			if y := x + 2 + n; y < len(b) && isLetter[b[y]] && c.strongInside(h, b[y:], vouched) {
 				return 0
 			}
 		}
 	}
-	return x + sh.TailFixed + int(b[x])
+	return x + 1 + int(b[x])
 }
 
-func isLetter(c byte) bool { return len(protocol.ByLetter(c)) > 0 }
-
-// mayMatch reports whether there are enough bytes for a strong match.
-func mayMatch(b []byte) bool {
-	if b[0] == 'R' {
-		return len(b) >= protocol.HeaderSize
+var isLetter = func() (is [256]bool) {
+	for i := range len(protocol.Letters) {
+		is[protocol.Letters[i]] = true
 	}
-	return isLetter(b[0]) && len(b) >= protocol.TokenAt+protocol.TokenSize
-}
+	return is
+}()
 
-// await keeps a packet whose optional tail may yet come.
-func (h *half) await(w write) bool {
-	if h.c.d.now-max(h.lastTime, w.time) >= second {
-		return false
+// strongInside is strong for bytes inside a write, of a connection where nothing waits.
+func (c *Dialogue) strongInside(h *half, b, vouched []byte) bool {
+	switch {
+	case b[0] == 'R':
+		return len(b) >= protocol.HeaderSize && h.peer.requests.outstanding(sid(b[1:protocol.HeaderSize]))
+	case b[0] == 'L' || len(b) < protocol.TokenAt+protocol.TokenSize:
+		return false // a login is a write of its own
 	}
-	h.add(w.offset, w.b, segment{start: w.offset, end: w.offset + int64(len(w.b)), time: w.time, packet: w.packet, push: true})
-	h.c.armBy(h.lastTime + second)
-	return true
+	t := b[protocol.TokenAt:][:protocol.TokenSize]
+	return string(t) == string(vouched) || c.knows(token(t))
 }
 
 // unsuspicious reports whether a request breaks no rule that a request can break: its session ID is new, and
 // its token the right one.
 func (c *Dialogue) unsuspicious(h *half, b []byte) bool {
 	r := &h.requests
-	id, t := sid(b[1:protocol.HeaderSize]), token(b[protocol.TokenAt:])
-	ss := &c.session
-	if r.early != nil || r.n >= maxOutstanding || ss.ended != nil || r.find(id) != nil {
+	id, ss := sid(b[1:protocol.HeaderSize]), &c.session
+	if r.n >= maxOutstanding || r.find(id) != nil || r.done.has(id) {
 		return false
 	}
-	if _, _, known := r.done.find(id); known {
-		return false
+	t := b[protocol.TokenAt:][:protocol.TokenSize]
+	if c.device == "" {
+		c.nameBy(token(t))
 	}
-	c.nameBy(t)
 	if ss.loggedIn {
-		return !ss.sure || ss.token == t
+		return !ss.sure || string(ss.token[:]) == string(t)
 	}
-	return !c.gapless() || c.d.isIssued(t)
+	return !c.gapless() || c.d.isIssued(token(t))
 }
 
-// answeredBy returns the request that a successful response answers in time, and the response's layout; nil if it is
+// answeredBy returns the request that a successful response answers in time, and the way of the response; nil if it is
 // not usual.
-func (c *Dialogue) answeredBy(h *half, w write) (*transaction, *protocol.Layout) {
+func (c *Dialogue) answeredBy(h *half, w write) (*transaction, *way) {
 	t := h.peer.requests.find(sid(w.b[1:protocol.HeaderSize]))
 	if t == nil || w.b[protocol.StatusAt] != 1 || w.time >= c.lateFrom(t) {
 		return nil, nil
 	}
-	if t.letter == 'L' || t.letter == 'O' { // they change what holds for the connection
+	l := answerWays[t.letter]
+	if l == nil {
 		return nil, nil
 	}
-	for _, l := range protocol.ByLetter('R') {
-		if l.Outcome == protocol.Success && contains(l.Answers, t.letter) {
-			return t, l
-		}
-	}
-	return nil, nil
+	return t, l
 }
 
 func (c *Dialogue) usualResponse(h *half, w write) bool {
@@ -262,18 +291,17 @@ func (c *Dialogue) usualResponse(h *half, w write) bool {
 	if t == nil {
 		return false
 	}
-	sh := l.Shape()
-	n, tail := sh.Fixed, false
+	n, tail := l.fixed, false
 	switch {
-	case len(l.Tail) > 0 && len(w.b) == n:
-		return h.await(w)
-	case len(l.Tail) > 0 && len(w.b) > n:
-		n, tail = tailEnd(sh, w.b), true
+	case l.tail && len(w.b) == n:
+		return c.waitFor(h, w)
+	case l.tail && len(w.b) > n:
+		n, tail = c.tailEnd(h, w.b, n, nil), true
 	}
 	if n != len(w.b) {
 		return false
 	}
-	c.respond(h, t, l, tail, w)
+	c.respond(h, t, l.layout, tail, w)
 	h.passed(w)
 	return true
 }
@@ -288,10 +316,30 @@ func (c *Dialogue) armBy(at int64) {
 // passed moves the boundary behind a packet that was settled.
 func (h *half) passed(w write) {
 	h.pos = w.offset + int64(len(w.b))
-	h.buf, h.segs = h.buf[:0], h.segs[:0]
-	h.scanned = h.pos
-	h.midWrite, h.shaky = false, false
 	h.lastTime, h.latest = max(h.lastTime, w.time), max(h.latest, w.packet)
+}
+
+// Touch reads what bytes of the connection need, so that it is near the processor when they come. It returns a number that
+// means nothing.
+func (c *Dialogue) Touch(b []byte) int64 {
+	x, y := &c.half[0], &c.half[1]
+	return c.deadline + c.wait.time + c.pulse.heard + x.pos + y.pos +
+		x.requests.done.start + y.requests.done.start + int64(b[len(b)-1])
+}
+
+// TouchID does so with what the session ID in the bytes leads to.
+func (c *Dialogue) TouchID(b []byte) (n int64) {
+	if len(b) < protocol.HeaderSize {
+		return 0
+	}
+	id := sid(b[1:protocol.HeaderSize]).word()
+	for i := range c.half {
+		r := &c.half[i].requests
+		if len(r.done.index) > 0 {
+			n += int64(r.done.index[hash(id)&uint64(len(r.done.index)-1)])
+		}
+	}
+	return n
 }
 
 // wholeFrame makes the record of a packet.
@@ -335,13 +383,12 @@ func (c *Dialogue) request(h *half, l *protocol.Layout, tail bool, w write) {
 	}
 	t.secret[0] = [2]int{protocol.TokenAt, protocol.TokenAt + protocol.TokenSize}
 	t.token = token(w.b[protocol.TokenAt:])
-	h.requests.push(t)
+	h.requests.pushNew(t)
 	c.changes++
 	c.tellRequest(t.id)
 	c.armBy(c.lateFrom(t))
 	if c.d.opts.Brief {
-		c.frames++
-		c.d.rec.countFrame(w.b[0])
+		c.count(h, w)
 	} else {
 		f := c.wholeFrame(h, l, tail, w)
 		f.role, f.slot = asRequest, t.slot
@@ -354,12 +401,18 @@ func (c *Dialogue) request(h *half, l *protocol.Layout, tail bool, w write) {
 func (c *Dialogue) respond(h *half, t *transaction, l *protocol.Layout, tail bool, w write) {
 	t.responseTime, t.state = w.time, Answered
 	if c.d.opts.Brief {
-		c.frames++
-		c.d.rec.countFrame(w.b[0])
+		c.count(h, w)
 	} else {
 		f := c.wholeFrame(h, l, tail, w)
 		f.RequestLetter, f.role, f.slot = t.letter, asResponse, t.slot
 		c.out(f)
 	}
 	c.answered(h.peer, t)
+}
+
+// count counts a packet instead of telling it.
+func (c *Dialogue) count(h *half, w write) {
+	c.frames++
+	c.feel(h.dir, w.b[0], w.time)
+	c.d.rec.countFrame(w.b[0])
 }

@@ -98,13 +98,26 @@ func (a *Assembler) Packet(p *capture.Packet) {
 
 // Segment takes in one segment that came with a packet at a time (ns).
 func (a *Assembler) Segment(s *Segment, time, packet int64) {
-	a.Advance(time)
-	no := s.Part()
-	table := &a.parts[no].table
-	f, d := s.f, s.d
-	if f == nil || s.version != table.version {
-		f, d = table.find(s)
+	if s.tag == 0 {
+		s.locate()
 	}
+	a.Advance(time)
+	table := &a.parts[s.part].table
+	s.f, s.d = table.find(s)
+	if c, off, ok := a.Quick(s, time, packet); ok {
+		if s.Length > 0 {
+			a.h.Chunk(c, s.d, Chunk{Offset: off, Bytes: s.Payload[:s.Length], Time: time, Packet: packet, Push: s.Flags&FlagPSH != 0})
+		}
+		return
+	}
+	a.Slow(s, time, packet)
+}
+
+// Slow does what Segment does, for a segment for which Quick has returned false.
+func (a *Assembler) Slow(s *Segment, time, packet int64) {
+	a.Advance(time)
+	table := &a.parts[s.part].table
+	f, d := table.find(s)
 	if f != nil && s.Flags&(FlagSYN|FlagACK) == FlagSYN && !s.Broken && f.hasISN[d] && f.isn[d] != s.Seq {
 		// A new ISN is a new connection, whatever became of the old one (as Wireshark has it).
 		if !f.over() {
@@ -115,8 +128,9 @@ func (a *Assembler) Segment(s *Segment, time, packet int64) {
 		f = nil
 	}
 	if f == nil {
-		f, d = a.open(s, no, time, packet)
+		f, d = a.open(s, s.part, time, packet)
 	}
+	s.d = d
 	f.used = true
 	if f.over() {
 		if s.Length > 0 {
@@ -125,77 +139,75 @@ func (a *Assembler) Segment(s *Segment, time, packet int64) {
 		return
 	}
 	f.Packets[d]++
-	f.Last = max(f.Last, time)
 	if s.Broken {
 		return
 	}
 	a.stats.Segments++
-	if a.next(f, d, s, time, packet) {
-		return
-	}
 	f.note(d, s)
 	a.take(f, d, s, time, packet)
 	a.bury(f)
 	a.arm(f)
+	f.settle()
 }
 
-// next takes in the next segment of a connection on which nothing is missing and nothing ends, which most are. It reports
-// whether it is one; if not, nothing has changed that taking it in would not change, too.
-func (a *Assembler) next(f *flow, d Direction, s *Segment, time, packet int64) bool {
-	h, q := &f.half[d], &f.half[1-d]
-	if s.Flags&(FlagSYN|FlagFIN|FlagRST) != 0 || !f.hasISN[0] || !f.hasISN[1] || !h.quiet() || !q.quiet() {
-		return false
+// Quick takes in a segment that Find has looked for, if it is the next one of a connection on which nothing is missing and nothing
+// ends, as most are. It returns the connection and the stream offset of the segment's payload, which is not handed to the handler. Where
+// ok is false, nothing has changed that Slow would not change, too. All timers that are due have run before.
+func (a *Assembler) Quick(s *Segment, time, packet int64) (c *Conn, off int64, ok bool) {
+	f := s.f
+	if f == nil || !f.quiet || s.Flags&(FlagSYN|FlagFIN|FlagRST) != 0 || s.Broken || time < a.now-backStep {
+		return nil, 0, false
 	}
-	n := int64(s.Length)
-	if n > maxEthernet || time < a.now-backStep {
-		return false
+	d, n := s.d&1, int64(s.Length)
+	h, q := &f.at[d], &f.at[1-d]
+	if n > 0 && (s.Seq != h.base+uint32(h.next) || n > maxEthernet || len(s.Payload) < s.Length) {
+		return nil, 0, false
 	}
-	if n > 0 && (s.Seq != h.seq(h.next) || len(s.Payload) < s.Length) {
-		return false
-	}
+	c = &f.live.Conn
 	if s.Flags&FlagACK != 0 {
-		off := q.offset(s.Ack)
-		if off > q.next {
-			return false
+		to := q.next + int64(int32(s.Ack-q.base-uint32(q.next)))
+		if to > q.next {
+			return nil, 0, false
 		}
-		if off > f.Acked[1-d] {
-			f.acked(1-d, off, packet)
-			q.acked = off
+		if to > c.Acked[1-d] {
+			c.acked(1-d, to, packet)
 		}
 	}
-	h.packet = packet
-	if n == 0 {
-		return true
+	f.used = true
+	c.Packets[d]++
+	c.latest[d] = packet
+	a.stats.Segments++
+	off = h.next
+	if n > 0 {
+		c.remember(d, s, time)
+		h.next += n
 	}
-	f.remember(d, s, time)
-	off := h.next
-	h.next += n
-	a.h.Chunk(&f.Conn, d, Chunk{Offset: off, Bytes: s.Payload[:n], Time: time, Packet: packet, Push: s.Flags&FlagPSH != 0})
-	return true
+	return c, off, true
 }
 
-// Find looks for the connection of a segment that Segment is to take in soon. Looking for many at once is faster than for one
+// Find looks for the connection of a segment that Quick is to take in soon. Looking for many at once is faster than for one
 // after the other: the processor waits for all of them at the same time.
-func (a *Assembler) Find(s *Segment) {
-	table := &a.parts[s.Part()].table
-	s.f, s.d = table.find(s)
-	s.version = table.version
+func (a *Assembler) Find(s *Segment) { s.f, s.d = a.parts[s.part].table.find(s) }
+
+// Touch reads, of a segment that was looked for by Find, what Quick needs of its connection, so that it is at hand then. It returns
+// the handler's data and a number that means nothing.
+func (s *Segment) Touch() (data any, n int64) {
+	if s.f == nil || s.f.live == nil {
+		return nil, 0
+	}
+	c := &s.f.live.Conn
+	n = c.Packets[0] + int64(c.trail.acks[1-s.d&1].next)
+	if s.Length > 0 {
+		n += int64(c.trail.twins[s.d&1].next)
+	}
+	return c.Data, n
 }
 
-// Touch reads, of a segment that was looked for by Find, what Segment needs of its connection, so that it is at hand then. It returns
-// the handler's data, the segment's direction, and a number that means nothing.
-func (s *Segment) Touch() (data any, d Direction, n int64) {
-	if s.f == nil || s.f.live == nil {
-		return nil, 0, 0
-	}
-	l := s.f.live
-	h, p := &l.half[s.d], &l.half[1-s.d]
-	n = h.next + p.next + l.Packets[0] + int64(l.trail.acks[1-s.d][0].to)
-	if s.Length > 0 {
-		n += int64(l.trail.twins[s.d][0].seq)
-	}
-	return l.Data, s.d, n
-}
+// From is the direction of a segment that was taken in.
+func (s *Segment) From() Direction { return s.d }
+
+// Advanced tells that the clock has come to a moment before which no timer is due.
+func (a *Assembler) Advanced(now int64) { a.now = max(a.now, now) }
 
 // bury lets go of a connection whose directions have both ended.
 func (a *Assembler) bury(f *flow) {
@@ -203,8 +215,7 @@ func (a *Assembler) bury(f *flow) {
 		return
 	}
 	rest := *f
-	rest.live = nil
-	rest.due = 0
+	rest.live, rest.quiet, rest.due = nil, false, 0
 	p := &a.parts[f.part]
 	p.table.replace(f, &rest)
 	a.forget(f)
@@ -240,9 +251,9 @@ func (a *Assembler) open(s *Segment, no uint8, time, packet int64) (*flow, Direc
 		d = 1
 	}
 	f.Opener = s.Flags&FlagSYN != 0 && !s.Broken
-	f.First, f.Last = time, time
+	f.First = time
 	for i := range f.half {
-		f.half[i].waiting = &w.more[i]
+		f.half[i].spot, f.half[i].acked = &f.at[i], &f.Acked[i]
 		f.half[i].fin, f.half[i].rst = -1, -1
 	}
 	table := &a.parts[no].table
@@ -261,7 +272,7 @@ func (a *Assembler) open(s *Segment, no uint8, time, packet int64) (*flow, Direc
 // forget lets go of a connection that is over, though a timer of it may stand; once such timers may be most of all, they are
 // taken out.
 func (a *Assembler) forget(f *flow) {
-	f.live = nil
+	f.live, f.quiet = nil, false
 	if f.due == 0 {
 		return
 	}
@@ -276,8 +287,7 @@ func (a *Assembler) forget(f *flow) {
 
 // take puts a segment into its direction.
 func (a *Assembler) take(f *flow, d Direction, s *Segment, time, packet int64) {
-	h := &f.half[d]
-	h.packet = packet
+	f.latest[d] = packet
 	seq := s.Seq
 	if s.Flags&FlagSYN != 0 {
 		seq++
@@ -519,7 +529,6 @@ func (a *Assembler) acknowledge(f *flow, from Direction, s *Segment, time, packe
 	}
 	if off := h.offset(s.Ack); off > f.Acked[d] && off-h.next <= window {
 		f.acked(d, off, packet)
-		h.acked = off
 		if !h.ended && f.Packets[d] > 0 {
 			a.stall(f, d, time)
 			a.settleFIN(f, d, time, packet)
@@ -661,6 +670,7 @@ func (a *Assembler) Advance(now int64) {
 		}
 		a.bury(t.f)
 		a.arm(t.f)
+		t.f.settle()
 	}
 }
 
@@ -671,8 +681,8 @@ func (a *Assembler) tick(f *flow, d Direction) {
 		a.fixStart(f, d)
 	}
 	for at := h.holeDue(); at > 0 && at <= a.now; at = h.holeDue() {
-		a.release(f, d, a.now, h.packet)
-		a.settleFIN(f, d, a.now, h.packet)
+		a.release(f, d, a.now, f.latest[d])
+		a.settleFIN(f, d, a.now, f.latest[d])
 	}
 }
 

@@ -1,6 +1,7 @@
 package reassembly
 
 import (
+	"net/netip"
 	"fmt"
 	"slices"
 	"strings"
@@ -82,17 +83,23 @@ type op struct {
 	port  uint16
 }
 
+// between sets the endpoints, of a segment from the client or back from the server.
+func (s *Segment) between(client, server uint16, back bool) {
+	src, dst := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, 1}), client), netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, 2}), server)
+	if back {
+		src, dst = dst, src
+	}
+	s.SetAddr(src, dst)
+}
+
 func play(ops []op, o Options) *tape {
 	t := newTape()
 	a := New(t, o)
 	now := int64(0)
 	for i, x := range ops {
 		now = max(now+1e6, x.at*1e6)
-		s := Segment{SrcPort: 4000 + x.port, DstPort: 9000, Seq: x.seq, Ack: x.ack, Payload: []byte(x.data), Length: len(x.data) + x.cut}
-		s.Src[3], s.Dst[3] = 1, 2
-		if x.dir == '<' {
-			s.SrcPort, s.DstPort, s.Src, s.Dst = s.DstPort, s.SrcPort, s.Dst, s.Src
-		}
+		s := Segment{Seq: x.seq, Ack: x.ack, Payload: []byte(x.data), Length: len(x.data) + x.cut}
+		s.between(4000+x.port, 9000, x.dir == '<')
 		for _, f := range x.flags {
 			s.Flags |= map[rune]byte{'S': FlagSYN, 'A': FlagACK, 'F': FlagFIN, 'R': FlagRST, 'P': FlagPSH}[f]
 		}
@@ -291,10 +298,8 @@ func TestEvidence(t *testing.T) {
 	var c *Conn
 	a := New(&opened{&c}, Options{})
 	seg := func(dir byte, seq, ack uint32, flags byte, data string) {
-		s := Segment{SrcPort: 1, DstPort: 2, Seq: seq, Ack: ack, Flags: flags, Payload: []byte(data), Length: len(data)}
-		if dir == '<' {
-			s.SrcPort, s.DstPort = 2, 1
-		}
+		s := Segment{Seq: seq, Ack: ack, Flags: flags, Payload: []byte(data), Length: len(data)}
+		s.between(1, 2, dir == '<')
 		a.Segment(&s, 1, 1)
 	}
 	seg('>', 100, 0, FlagSYN, "")
@@ -315,9 +320,11 @@ func TestEvidence(t *testing.T) {
 func TestWhoResets(t *testing.T) {
 	var first []Direction
 	a := New(&ends{first: &first}, Options{})
-	s := Segment{SrcPort: 1, DstPort: 2, Seq: 100, Flags: FlagSYN}
+	s := Segment{Seq: 100, Flags: FlagSYN}
+	s.between(1, 2, false)
 	a.Segment(&s, 1, 1)
-	s = Segment{SrcPort: 2, DstPort: 1, Seq: 500, Ack: 101, Flags: FlagRST | FlagACK}
+	s = Segment{Seq: 500, Ack: 101, Flags: FlagRST | FlagACK}
+	s.between(1, 2, true)
 	a.Segment(&s, 2, 2)
 	if len(first) != 2 || first[0] != 1 {
 		t.Errorf("the directions ended in the order %v", first)
@@ -349,15 +356,17 @@ func FuzzAssembler(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m := &model{t: t, first: map[int64]byte{}}
 		a := New(m, Options{MaxHeld: 4096, MaxHeldTotal: 8192})
-		s := Segment{SrcPort: 1, DstPort: 2, Seq: 99, Flags: FlagSYN}
+		s := Segment{Seq: 99, Flags: FlagSYN}
+		s.between(1, 2, false)
 		now := int64(0)
 		a.Segment(&s, now, 1)
 		for i := 0; i+2 < len(b); i += 3 {
 			now += int64(b[i+2]>>5) * 100e6
 			off, n := int64(b[i])*3, int(b[i+1])
-			s := Segment{SrcPort: 1, DstPort: 2, Seq: 100 + uint32(off), Flags: FlagACK, Length: n}
+			s := Segment{Seq: 100 + uint32(off), Flags: FlagACK, Length: n}
+			s.between(1, 2, b[i+2]&16 != 0)
 			if b[i+2]&16 != 0 {
-				s.SrcPort, s.DstPort, s.Seq, s.Ack, s.Length = 2, 1, 7, 100+uint32(off), 0
+				s.Seq, s.Ack, s.Length = 7, 100+uint32(off), 0
 				a.Segment(&s, now, int64(i))
 				continue
 			}
@@ -423,8 +432,8 @@ func BenchmarkAssembler(b *testing.B) {
 	seq := make([]uint32, conns)
 	packet := func(i int) Segment {
 		c := i % conns
-		s := Segment{SrcPort: uint16(c), DstPort: 9000, Seq: seq[c], Flags: FlagACK | FlagPSH, Payload: payload, Length: len(payload)}
-		s.Src[0], s.Dst[0] = 10, 20
+		s := Segment{Seq: seq[c], Flags: FlagACK | FlagPSH, Payload: payload, Length: len(payload)}
+		s.between(uint16(c), 9000, false)
 		seq[c] += uint32(len(payload))
 		return s
 	}
@@ -462,11 +471,7 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 	payload := make([]byte, 100)
 	seq, packet := uint32(100), int64(0)
 	take := func(fromOpener bool, s Segment) {
-		s.SrcPort, s.DstPort = 4000, 9000
-		s.Src[0], s.Dst[0] = 10, 20
-		if !fromOpener {
-			s.SrcPort, s.DstPort, s.Src, s.Dst = s.DstPort, s.SrcPort, s.Dst, s.Src
-		}
+		s.between(4000, 9000, !fromOpener)
 		packet++
 		a.Segment(&s, packet*1000, packet)
 	}

@@ -16,41 +16,56 @@ const (
 	FlagACK
 )
 
-// Segment is a TCP segment that was found in a packet.
+// Segment is a TCP segment that was found in a packet. There is one for each packet on its way, so it is small.
 type Segment struct {
-	// Src and Dst are the addresses in network order; IPv4 has the first four bytes.
-	Src, Dst [16]byte
-	// SrcPort and DstPort are the TCP ports.
-	SrcPort, DstPort uint16
-	// V6 tells IPv6.
-	V6    bool
-	Flags byte
-	// Broken tells that the header's length is not possible: ports and sequence numbers are all
-	// that there is.
-	Broken   bool
-	Seq, Ack uint32
+	// from and to are the endpoints: of IPv4 the address and the port in 48 bits, of IPv6 the port.
+	from, to uint64
+	// six are the addresses of IPv6, the source's first; nil for IPv4. They belong to the packet.
+	six *[32]byte
 	// Payload holds the captured bytes; it belongs to the packet, or, after IP
 	// defragmentation, to nobody else. Length is the payload's length on the wire, never less.
 	Payload []byte
 	Length  int
 
-	// What Find found, while the table has not changed since.
-	f       *flow
-	version uint32
-	d       Direction
-	id      uint32 // IP's identification, and TCP's checksum
+	Seq, Ack uint32
+	id       uint32 // IP's identification, and TCP's checksum
+	Flags    byte
+	// Broken tells that the header's length is not possible: ports and sequence numbers are all
+	// that there is.
+	Broken bool
+	part   uint8
+	d      Direction // if f is what Find found
+	f      *flow
+	tag    uint64 // a hash of the endpoints, 0 while it was not asked for
 }
+
+// V6 tells IPv6.
+func (s *Segment) V6() bool { return s.six != nil }
 
 // Addr returns the source, the destination.
 func (s *Segment) Addr() (src, dst netip.AddrPort) {
-	return addrPort(&s.Src, s.SrcPort, s.V6), addrPort(&s.Dst, s.DstPort, s.V6)
+	if s.six != nil {
+		return netip.AddrPortFrom(netip.AddrFrom16([16]byte(s.six[:16])), uint16(s.from)), netip.AddrPortFrom(netip.AddrFrom16([16]byte(s.six[16:])), uint16(s.to))
+	}
+	return addrPort4(s.from), addrPort4(s.to)
 }
 
-func addrPort(a *[16]byte, port uint16, v6 bool) netip.AddrPort {
-	if v6 {
-		return netip.AddrPortFrom(netip.AddrFrom16(*a), port)
+func addrPort4(e uint64) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{byte(e >> 40), byte(e >> 32), byte(e >> 24), byte(e >> 16)}), uint16(e))
+}
+
+// SetAddr sets the source and the destination, both of IPv4 or both of IPv6.
+func (s *Segment) SetAddr(src, dst netip.AddrPort) {
+	if !src.Addr().Is4() {
+		x, y := src.Addr().As16(), dst.Addr().As16()
+		s.six = (*[32]byte)(append(x[:], y[:]...))
+		s.from, s.to = uint64(src.Port()), uint64(dst.Port())
+	} else {
+		x, y := src.Addr().As4(), dst.Addr().As4()
+		s.six = nil
+		s.from, s.to = endpoint4(x[:], src.Port()), endpoint4(y[:], dst.Port())
 	}
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte(a[:4])), port)
+	s.locate()
 }
 
 // Decoder finds TCP segments. It keeps the IP fragments that wait for others; the zero value
@@ -62,6 +77,9 @@ type Decoder struct {
 // Decode finds the TCP segment in a packet and reports whether there is one. Of nested
 // packets the innermost counts, as with Wireshark's tcp.stream.
 func (d *Decoder) Decode(p *capture.Packet, s *Segment) bool {
+	if p.Link == linkEthernet && len(p.Data) > 14 && p.Data[12] == 8 && p.Data[13] == 0 && s.plain(p.Data[14:]) {
+		return true
+	}
 	n := network(p.Link, p.Data)
 	if n == nil {
 		ip := unwrapLink(p.Link, p.Data)
@@ -71,6 +89,28 @@ func (d *Decoder) Decode(p *capture.Packet, s *Segment) bool {
 		return false
 	}
 	return d.network(n, p.WireLen-len(p.Data), p.Time, s, 0)
+}
+
+// plain reads the most usual of packets, IPv4 without options and with all of its TCP header, and reports whether it is one.
+func (s *Segment) plain(b []byte) bool {
+	if len(b) < 40 || b[0] != 0x45 || b[9] != protoTCP {
+		return false
+	}
+	total := be16(b[2:])
+	h := int(b[32]>>4) * 4
+	if be16(b[6:])&0x3fff != 0 || h < 20 || total < 20+h || len(b) < 20+h {
+		return false
+	}
+	s.f, s.six, s.Broken = nil, nil, false
+	ports := binary.BigEndian.Uint32(b[20:])
+	s.from = uint64(binary.BigEndian.Uint32(b[12:]))<<16 | uint64(ports>>16)
+	s.to = uint64(binary.BigEndian.Uint32(b[16:]))<<16 | uint64(ports&0xffff)
+	s.Seq, s.Ack, s.Flags = binary.BigEndian.Uint32(b[24:]), binary.BigEndian.Uint32(b[28:]), b[33]
+	s.id = uint32(be16(b[4:]))<<16 | uint32(be16(b[36:]))
+	s.Length = total - 20 - h
+	s.Payload = b[20+h : min(len(b), total)]
+	s.locate()
+	return true
 }
 
 // maxNesting bounds tunnels in tunnels.
@@ -117,7 +157,7 @@ const (
 
 // ipPacket is what an IP header says.
 type ipPacket struct {
-	src, dst [16]byte
+	addrs    []byte // the source's address and the destination's, one behind the other
 	v6       bool
 	proto    byte
 	frag     bool
@@ -155,8 +195,7 @@ func (p *ipPacket) parseIPv4(b []byte, cut int) bool {
 	if h < 20 || total < h || len(b) < h {
 		return false
 	}
-	copy(p.src[:4], b[12:16])
-	copy(p.dst[:4], b[16:20])
+	p.addrs = b[12:20]
 	p.proto, p.length = b[9], total-h
 	p.body = b[h:min(len(b), total)]
 	if f := be16(b[6:]); f&0x3fff != 0 {
@@ -177,8 +216,7 @@ func (p *ipPacket) parseIPv6(b []byte, cut int) bool {
 	if total == 0 {
 		total = len(b) + cut - 40
 	}
-	copy(p.src[:], b[8:24])
-	copy(p.dst[:], b[24:40])
+	p.addrs = b[8:40]
 	p.proto, p.length = b[6], total
 	p.body = b[40:min(len(b), 40+total)]
 	for range maxExtensions {
@@ -230,8 +268,15 @@ func (s *Segment) parse(p *ipPacket) bool {
 	if len(b) < 20 || p.length < 20 {
 		return false
 	}
-	s.Src, s.Dst, s.V6 = p.src, p.dst, p.v6
-	s.SrcPort, s.DstPort = uint16(be16(b)), uint16(be16(b[2:]))
+	s.f = nil
+	if p.v6 {
+		s.six = (*[32]byte)(p.addrs)
+		s.from, s.to = uint64(be16(b)), uint64(be16(b[2:]))
+	} else {
+		s.six = nil
+		s.from, s.to = endpoint4(p.addrs, uint16(be16(b))), endpoint4(p.addrs[4:], uint16(be16(b[2:])))
+	}
+	s.locate()
 	s.Seq, s.Ack, s.Flags = binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:]), b[13]
 	s.id = uint32(be16(b[16:]))
 	if !p.v6 {

@@ -122,7 +122,7 @@ func TestLinkTypes(t *testing.T) {
 			if !d.Decode(&capture.Packet{Link: c.link, Data: c.data, WireLen: len(c.data)}, &s) {
 				t.Fatal("no segment")
 			}
-			if s.SrcPort != 4000 || s.DstPort != 9000 || s.Seq != 7 || s.Ack != 8 || s.Flags != FlagACK|FlagPSH || string(s.Payload) != "hello" || s.Length != 5 {
+			if uint16(s.from) != 4000 || uint16(s.to) != 9000 || s.Seq != 7 || s.Ack != 8 || s.Flags != FlagACK|FlagPSH || string(s.Payload) != "hello" || s.Length != 5 {
 				t.Errorf("got %+v", s)
 			}
 			src, dst := s.Addr()
@@ -255,7 +255,7 @@ func compare(t *testing.T, s *Segment, b []byte) {
 	if tcp == nil || networks != 1 || p.ErrorLayer() != nil {
 		return
 	}
-	if uint16(tcp.SrcPort) != s.SrcPort || uint16(tcp.DstPort) != s.DstPort || tcp.Seq != s.Seq || tcp.Ack != s.Ack || tcp.PSH != (s.Flags&FlagPSH != 0) {
+	if uint16(tcp.SrcPort) != uint16(s.from) || uint16(tcp.DstPort) != uint16(s.to) || tcp.Seq != s.Seq || tcp.Ack != s.Ack || tcp.PSH != (s.Flags&FlagPSH != 0) {
 		t.Errorf("gopacket has %v %v %d %d", tcp.SrcPort, tcp.DstPort, tcp.Seq, tcp.Ack)
 	}
 	if !p.Metadata().Truncated && !bytes.Equal(tcp.Payload, s.Payload) {

@@ -39,7 +39,10 @@ func (d *defragmenter) add(p *ipPacket, now int64) bool {
 	if len(p.body) < p.length || p.offset+p.length > maxDatagram || p.more && p.length%8 != 0 || p.length == 0 {
 		return false
 	}
-	k := fragKey{src: p.src, dst: p.dst, id: p.id, proto: p.proto, v6: p.v6}
+	k := fragKey{id: p.id, proto: p.proto, v6: p.v6}
+	n := len(p.addrs) / 2
+	copy(k.src[:], p.addrs[:n])
+	copy(k.dst[:], p.addrs[n:])
 	if p.v6 {
 		k.proto = 0
 	}

@@ -9,8 +9,15 @@ type trail struct {
 	again [2]*resents // nil while nothing was sent again
 }
 
-// acks are the latest acknowledgements of a direction, the latest first: the lower halves of how far they went, and of their packets' numbers.
-type acks [8]struct{ to, packet uint32 }
+// maxAcks is how many acknowledgements of a direction are remembered.
+const maxAcks = 7
+
+// acks are the latest acknowledgements of a direction, a ring: the lower halves of how far they went, and of their packets' numbers.
+type acks struct {
+	to, packet [maxAcks]uint32
+	next       uint8
+	_          [7]byte // it fills a line of the processor's cache
+}
 
 // resents are the latest stretches of a direction that were sent again.
 type resents struct {
@@ -22,12 +29,16 @@ type resents struct {
 func below(top int64, lower uint32) int64 { return top - int64(uint32(top)-lower) }
 
 // AckedIn tells whether the receiver of a direction has acknowledged its bytes before a stream offset, and in which capture
-// packet: the first one that is remembered, of the latest 8 acknowledgements.
+// packet: the first one that is remembered, of the latest 7 acknowledgements.
 func (c *Conn) AckedIn(d Direction, end int64) (packet int64, ok bool) {
 	k := &c.trail.acks[d]
-	for i := len(k) - 1; i >= 0; i-- {
-		if k[i].packet != 0 && below(c.Acked[d], k[i].to) >= end {
-			return below(c.acknowledging, k[i].packet), true
+	at := int(k.next)
+	for range maxAcks {
+		if k.packet[at] != 0 && below(c.Acked[d], k.to[at]) >= end {
+			return below(max(c.latest[0], c.latest[1]), k.packet[at]), true
+		}
+		if at++; at == maxAcks {
+			at = 0
 		}
 	}
 	return 0, false
@@ -62,18 +73,24 @@ func (c *Conn) resent(d Direction, from, to, packet int64) {
 
 // acked notes how far a direction was acknowledged.
 func (c *Conn) acked(d Direction, to, packet int64) {
-	c.Acked[d], c.acknowledging = to, packet
+	c.Acked[d] = to
 	k := &c.trail.acks[d]
-	copy(k[1:], k[:])
-	k[0].to, k[0].packet = uint32(to), uint32(packet)
+	at := k.next
+	k.to[at], k.packet[at] = uint32(to), uint32(packet)
+	if at++; at == maxAcks {
+		at = 0
+	}
+	k.next = at
 }
 
-// twin is what two captures of the same packet have in common, and a segment that TCP sent again has not: its IP ID, or the
-// checksum over its timestamps and acknowledgement. The time is in units of 2^twinUnit ns.
-type twin struct{ seq, id, n, time uint32 }
-
-// twins are a direction's latest segments with data, the latest first.
-type twins [4]twin
+// twins are a direction's latest segments with data, a ring: what two captures of the same packet have in common, and a segment that
+// TCP sent again has not, its IP ID or the checksum over its timestamps and acknowledgement. The times are in units of 2^twinUnit ns.
+type twins struct {
+	seq, id, time [4]uint32
+	n             [4]uint16
+	next          uint8
+	_             [7]byte // it fills a line of the processor's cache
+}
 
 const twinUnit = 16
 
@@ -91,9 +108,8 @@ func (c *Conn) isTwin(d Direction, s *Segment, time int64) bool {
 
 func (t *twins) has(s *Segment, time int64) bool {
 	now := uint32(time >> twinUnit)
-	for i := range t {
-		y := &t[i]
-		if y.seq == s.Seq && y.id == s.id && s.id != 0 && y.n == uint32(s.Length) && now-y.time+twinTime <= 2*twinTime {
+	for i := range t.seq {
+		if t.seq[i] == s.Seq && t.id[i] == s.id && s.id != 0 && t.n[i] == uint16(s.Length) && now-t.time[i]+twinTime <= 2*twinTime {
 			return true
 		}
 	}
@@ -103,8 +119,9 @@ func (t *twins) has(s *Segment, time int64) bool {
 // remember notes a segment with data.
 func (c *Conn) remember(d Direction, s *Segment, time int64) {
 	t := &c.trail.twins[d]
-	copy(t[1:], t[:])
-	t[0] = twin{s.Seq, s.id, uint32(s.Length), uint32(time >> twinUnit)}
+	at := t.next % uint8(len(t.seq))
+	t.seq[at], t.id[at], t.n[at], t.time[at] = s.Seq, s.id, uint16(s.Length), uint32(time>>twinUnit)
+	t.next = at + 1
 }
 
 // ID tells a packet that was captured twice from one that TCP sent again: IPv4's identification in the upper half, TCP's checksum

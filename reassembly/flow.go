@@ -8,38 +8,47 @@ import (
 )
 
 // flow is a connection in the table. What is kept of one that is over is little: it tells what comes late
-// from what is new.
+// from what is new. Its first 64 bytes are what every segment needs.
 type flow struct {
+	key4 key4
 	*live
-	key4   key4
-	isn    [2]uint32 // of each direction, as Wireshark takes them
-	hasISN [2]bool
+	at [2]spot
+	// quiet tells that the connection is known from its start on, and that nothing of it is missing or over: then Quick
+	// takes in what comes next.
+	quiet  bool
 	v6     bool
 	used   bool // since the clock's hand last passed
-	// first is the direction of the key's first endpoint.
-	first Direction
-	part  uint8
-	slot  int32 // in the table's ring
-	key6  *key6
-	due   int64 // of the earliest timer, 0 if there is none
+	first  Direction // of the key's first endpoint
+	part   uint8
+	hasISN [2]bool
+
+	isn  [2]uint32 // of each direction, as Wireshark takes them
+	slot int32     // in the table's ring
+	key6 *key6
+	due  int64 // of the earliest timer, 0 if there is none
 }
 
 // live is what a connection has until both its directions have ended. Its parts are laid out by what a segment touches: with many
 // connections, each line of the processor's cache is time.
 type live struct {
-	half [2]half
 	Conn
-	more [2]waiting
+	half [2]half
 }
 
 // whole is a flow with what it has while it lives, side by side.
 type whole struct {
 	flow
+	_ [24]byte // so that Conn starts a line
 	live
 }
 
 // over reports whether both directions have ended.
 func (f *flow) over() bool { return f.live == nil }
+
+// settle notes whether what comes next may be taken in by Quick.
+func (f *flow) settle() {
+	f.quiet = !f.over() && f.hasISN[0] && f.hasISN[1] && f.half[0].quiet() && f.half[1].quiet()
+}
 
 // note takes the ISNs as Wireshark does: of a SYN, else one before the first number seen or
 // acknowledged.
@@ -94,27 +103,26 @@ type key4 struct{ a, b uint64 }
 // key6 are two IPv6 endpoints.
 type key6 struct{ a, b [18]byte }
 
-func endpoint4(a *[16]byte, port uint16) uint64 {
-	return uint64(binary.BigEndian.Uint32(a[:4]))<<16 | uint64(port)
+func endpoint4(a []byte, port uint16) uint64 {
+	return uint64(binary.BigEndian.Uint32(a))<<16 | uint64(port)
 }
 
-func endpoint6(a *[16]byte, port uint16) (e [18]byte) {
-	copy(e[:], a[:])
+func endpoint6(a []byte, port uint64) (e [18]byte) {
+	copy(e[:], a[:16])
 	e[16], e[17] = byte(port>>8), byte(port)
 	return e
 }
 
 // keyOf4 returns the key of a segment, and whether its source is the key's first endpoint.
 func keyOf4(s *Segment) (k key4, forward bool) {
-	x, y := endpoint4(&s.Src, s.SrcPort), endpoint4(&s.Dst, s.DstPort)
-	if x > y {
-		return key4{y, x}, false
+	if s.from > s.to {
+		return key4{s.to, s.from}, false
 	}
-	return key4{x, y}, true
+	return key4{s.from, s.to}, true
 }
 
 func keyOf6(s *Segment) (k key6, forward bool) {
-	x, y := endpoint6(&s.Src, s.SrcPort), endpoint6(&s.Dst, s.DstPort)
+	x, y := endpoint6(s.six[:16], s.from), endpoint6(s.six[16:], s.to)
 	if bytes.Compare(x[:], y[:]) > 0 {
 		return key6{y, x}, false
 	}
@@ -126,17 +134,27 @@ func keyOf6(s *Segment) (k key6, forward bool) {
 const Parts = 24
 
 // Part returns the part of a segment's connection; it is the same for both directions.
-func (s *Segment) Part() uint8 {
-	var h uint64
-	if s.V6 {
-		for i := 0; i < 16; i += 8 {
-			h = mix(h^binary.BigEndian.Uint64(s.Src[i:])^binary.BigEndian.Uint64(s.Dst[i:]), 0xe7037ed1a0b428db)
-		}
-	} else {
-		h = uint64(binary.BigEndian.Uint32(s.Src[:4]) ^ binary.BigEndian.Uint32(s.Dst[:4]))
+func (s *Segment) Part() uint8 { return s.part }
+
+// locate finds out in which part of the connections a segment's is, and where in its table.
+func (s *Segment) locate() {
+	if s.six == nil {
+		k, _ := keyOf4(s)
+		s.tag = k.tag()
+		s.part = partOf(s.from ^ s.to)
+		return
 	}
-	h = mix(h<<16^uint64(s.SrcPort^s.DstPort)^0xa0761d6478bd642f, 0x8ebc6af09c88c6e3)
-	return uint8(h >> 32 * Parts >> 32)
+	k, _ := keyOf6(s)
+	s.tag = k.tag()
+	var h uint64
+	for i := 0; i < 16; i += 8 {
+		h = mix(h^binary.BigEndian.Uint64(s.six[i:])^binary.BigEndian.Uint64(s.six[16+i:]), 0xe7037ed1a0b428db)
+	}
+	s.part = partOf(h<<16 ^ s.from ^ s.to)
+}
+
+func partOf(h uint64) uint8 {
+	return uint8(mix(h^0xa0761d6478bd642f, 0x8ebc6af09c88c6e3) >> 32 * Parts >> 32)
 }
 
 // mix multiplies and folds, so that every bit of the result depends on all those of a.
@@ -165,11 +183,9 @@ func (k *key6) tag() uint64 {
 type table struct {
 	slots []tableSlot // open addressing; their number is a power of two
 	n     int
-	// version changes with the connections, or with where they are.
-	version uint32
-	ring    []*flow
-	hand    int
-	free    []int32
+	ring  []*flow
+	hand  int
+	free  []int32
 }
 
 // tableSlot holds a connection; the tag is a hash of its key, 0 where the slot is free.
@@ -193,12 +209,12 @@ func (t *table) find(s *Segment) (*flow, Direction) {
 	if t.n == 0 {
 		return nil, 0
 	}
-	if s.V6 {
+	if s.six != nil {
 		k, forward := keyOf6(s)
-		return t.slots[t.lookup(k.tag(), func(f *flow) bool { return f.v6 && *f.key6 == k })].f.from(forward)
+		return t.slots[t.lookup(s.tag, func(f *flow) bool { return f.v6 && *f.key6 == k })].f.from(forward)
 	}
 	k, forward := keyOf4(s)
-	tag, mask := k.tag(), uint64(len(t.slots)-1)
+	tag, mask := s.tag, uint64(len(t.slots)-1)
 	for i := tag >> 1 & mask; t.slots[i].tag != 0; i = (i + 1) & mask {
 		if f := t.slots[i].f; t.slots[i].tag == tag && f.key4 == k && !f.v6 {
 			return f.from(forward)
@@ -225,8 +241,8 @@ func (t *table) add(f *flow, s *Segment, d Direction, limit int) (old *flow) {
 		old = t.victim()
 	}
 	var forward bool
-	f.v6 = s.V6
-	if s.V6 {
+	f.v6 = s.six != nil
+	if f.v6 {
 		var k key6
 		k, forward = keyOf6(s)
 		f.key6 = &k
@@ -246,7 +262,6 @@ func (t *table) add(f *flow, s *Segment, d Direction, limit int) (old *flow) {
 		t.ring = append(t.ring, f)
 	}
 	t.grow()
-	t.version++
 	tag := f.tag()
 	t.slots[t.lookup(tag, func(*flow) bool { return false })] = tableSlot{tag, f}
 	t.n++
@@ -294,7 +309,6 @@ func (t *table) place(f *flow) int { return t.lookup(f.tag(), func(g *flow) bool
 
 // replace puts another in the place of a connection.
 func (t *table) replace(f, by *flow) {
-	t.version++
 	t.slots[t.place(f)].f = by
 	t.ring[f.slot] = by
 }
@@ -304,7 +318,6 @@ func (t *table) remove(f *flow) {
 	if t.ring[f.slot] != f {
 		return // forgotten before
 	}
-	t.version++
 	mask := len(t.slots) - 1
 	i := t.place(f)
 	for j := i; ; {

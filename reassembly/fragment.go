@@ -17,8 +17,8 @@ func Fragment(p *capture.Packet) (src, dst netip.Addr, ok bool) {
 	if n == nil || !ip.parse(n, p.WireLen-len(p.Data)) || !ip.frag {
 		return src, dst, false
 	}
-	if ip.v6 {
-		return netip.AddrFrom16(ip.src), netip.AddrFrom16(ip.dst), true
-	}
-	return netip.AddrFrom4([4]byte(ip.src[:4])), netip.AddrFrom4([4]byte(ip.dst[:4])), true
+	half := len(ip.addrs) / 2
+	src, _ = netip.AddrFromSlice(ip.addrs[:half])
+	dst, _ = netip.AddrFromSlice(ip.addrs[half:])
+	return src, dst, true
 }

@@ -29,23 +29,22 @@ const (
 	pieceCost = 128
 )
 
-// half is one direction of a connection: what every segment needs.
-type half struct {
-	known bool // base is fixed
+// spot is where a direction has come to: what every segment needs.
+type spot struct {
+	next  int64  // offset of the next byte to hand on
+	base  uint32 // the sequence number of offset 0
+	known bool   // base is fixed
 	ended bool
 	// stalled is what the handler knows of holes.
-	stalled  bool
-	odd      bool   // a FIN or an RST was seen, or segments elsewhere in the sequence space
-	base     uint32 // the sequence number of offset 0
-	next     int64  // offset of the next byte to hand on
-	acked    int64
-	packet   int64   // the latest one
-	held     []piece // behind a hole; sorted, without overlap
-	*waiting         // what else is waited for
+	stalled bool
+	odd     bool // a FIN or an RST was seen, or segments elsewhere in the sequence space
 }
 
-// waiting is what a direction needs that is not in order.
-type waiting struct {
+// half is what a direction needs that is not in order.
+type half struct {
+	*spot
+	acked   *int64  // the connection's Acked
+	held    []piece // behind a hole; sorted, without overlap
 	fin     int64   // offset of the FIN, -1 if none was seen
 	rst     int64   // offset of an RST that waits for the bytes before it, or -1
 	start   []piece // of a direction whose base is not fixed yet
@@ -116,7 +115,7 @@ func (h *half) offset(seq uint32) int64 {
 // between the same ports, late or made up, are not; but the stream may have gone on far away while
 // nothing was captured.
 func (h *half) belongs(p *piece) bool {
-	if d := p.off - max(h.next, h.acked); d <= window && p.off-h.next >= -window {
+	if d := p.off - max(h.next, *h.acked); d <= window && p.off-h.next >= -window {
 		h.strange.count = 0
 		h.mark()
 		return true
@@ -186,8 +185,8 @@ func (h *half) hole() int64 {
 		return max(0, h.fin-h.next)
 	case h.rst > h.next:
 		return h.rst - h.next
-	case h.acked-h.next > 1:
-		return h.acked - h.next
+	case *h.acked-h.next > 1:
+		return *h.acked - h.next
 	}
 	return 0
 }
@@ -198,7 +197,7 @@ func (h *half) holeDue() int64 {
 	switch {
 	case n <= 0 || !h.stalled:
 		return 0
-	case h.acked >= h.next+n:
+	case *h.acked >= h.next+n:
 		return h.since + grace
 	case h.fin >= 0, h.rst >= 0:
 		return h.since + finHold

@@ -1,7 +1,7 @@
 package reassembly
 
 import (
-	"encoding/binary"
+	"net/netip"
 	"testing"
 )
 
@@ -9,9 +9,8 @@ import (
 func TestForgetsConnectionsThatAreOver(t *testing.T) {
 	a := New(nobody{}, Options{})
 	for i := range uint32(3 * maxOver) {
-		s := Segment{SrcPort: uint16(1024 + i%60000), DstPort: 9000, Flags: FlagSYN, Seq: 100}
-		binary.BigEndian.PutUint32(s.Src[:], 0x0a000000+i/60000)
-		s.Dst[0] = 11
+		s := Segment{Flags: FlagSYN, Seq: 100}
+		s.SetAddr(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i / 60000)}), uint16(1024+i%60000)), netip.MustParseAddrPort("11.0.0.0:9000"))
 		a.Segment(&s, int64(i)*1e6, int64(3*i+1))
 		s.Flags, s.Seq = FlagRST|FlagACK, 101
 		a.Segment(&s, int64(i)*1e6, int64(3*i+2))

@@ -14,10 +14,7 @@ type Conn struct {
 	// Acked[d] is how far the receiver of direction d has acknowledged its bytes, as a stream
 	// offset (a FIN counts as one byte); it may lie beyond what was captured.
 	Acked [2]int64
-	// Last is the time of the latest packet (ns).
-	Last int64
-	// acknowledging is the latest packet that acknowledged new bytes.
-	acknowledging int64
+	latest [2]int64 // the latest packet of each direction
 
 	trail trail
 	// Opener tells that the SYN or SYN-ACK was seen, so that Addr[0] did open it.

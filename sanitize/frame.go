@@ -38,7 +38,7 @@ func (r *rewriter) id(s *reassembly.Segment) uint32 {
 	n, ok := r.ids[old]
 	if !ok {
 		n = uint32(len(r.ids) + 1)
-		if s.V6 { // it has the lower half only
+		if s.V6() { // it has the lower half only
 			n = n%0xffff + 1
 		}
 		r.ids[old] = n
@@ -96,7 +96,7 @@ func (r *rewriter) frame(s *reassembly.Segment, payload []byte, src, dst netip.A
 	b = ether(ether(make([]byte, 0, 80+len(payload)), to), from)
 	size := tcpSize + spareSize + s.Length
 	id := r.id(s)
-	if s.V6 {
+	if s.V6() {
 		b = append(b, 0x86, 0xdd, 0x60, 0, 0, 0)
 		b = binary.BigEndian.AppendUint16(b, room(size))
 		b = append(b, 6, 64)
@@ -129,7 +129,7 @@ func (r *rewriter) frame(s *reassembly.Segment, payload []byte, src, dst netip.A
 	b = append(b, 0, 0)
 	b = append(b, payload...)
 	addresses := b[start-8 : start]
-	if s.V6 {
+	if s.V6() {
 		addresses = b[start-32 : start]
 	}
 	total := sum(sum(uint32(6)+uint32(size), addresses), b[start:])

@@ -102,7 +102,8 @@ func TestNothingHides(t *testing.T) {
 		if p == nil || !dec.Decode(p, &s) {
 			return nil
 		}
-		if a := s.Src[:4]; bytes.Contains(out, a) {
+		src, _ := s.Addr()
+		if a := src.Addr().AsSlice(); bytes.Contains(out, a) {
 			t.Errorf("the address %v is there", a)
 		}
 		if len(s.Payload) >= 8 && bytes.Contains(out, s.Payload[:8]) && s.Payload[0] != 0 {
