@@ -26,11 +26,11 @@ func (c *Conn) Device() string { return c.device }
 // Dialogue is what goes on on one connection. What the usual packet needs stands first: with many connections, each line of the
 // processor's cache that is not touched is time.
 type Dialogue struct {
-	easy         bool // the usual way is open
-	sideKnown    bool
-	standing     standing
-	changed      bool // the records' Conn is to be told what is known
-	finished     bool
+	easy      bool // the usual way is open
+	sideKnown bool
+	standing  standing
+	changed   bool // the records' Conn is to be told what is known
+	finished  bool
 	// patient tells that nothing is let go because of the time that it waited, as long as something
 	// else moves; waited, that something was kept so.
 	patient, waited bool

@@ -1,8 +1,8 @@
 package reassembly
 
 import (
-	"net/netip"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"

@@ -157,16 +157,16 @@ const (
 
 // ipPacket is what an IP header says.
 type ipPacket struct {
-	addrs    []byte // the source's address and the destination's, one behind the other
-	v6       bool
-	proto    byte
-	frag     bool
-	more     bool
-	offset   int
-	id       uint32
-	body     []byte // captured
-	length   int    // of body on the wire
-	raw      []byte // the packet from its header on, as captured
+	addrs  []byte // the source's address and the destination's, one behind the other
+	v6     bool
+	proto  byte
+	frag   bool
+	more   bool
+	offset int
+	id     uint32
+	body   []byte // captured
+	length int    // of body on the wire
+	raw    []byte // the packet from its header on, as captured
 }
 
 // parse reads an IPv4 or IPv6 header and reports whether it is one.

@@ -17,7 +17,7 @@ type flow struct {
 	// takes in what comes next.
 	quiet  bool
 	v6     bool
-	used   bool // since the clock's hand last passed
+	used   bool      // since the clock's hand last passed
 	first  Direction // of the key's first endpoint
 	part   uint8
 	hasISN [2]bool

@@ -13,7 +13,7 @@ type Conn struct {
 	Packets [2]int64
 	// Acked[d] is how far the receiver of direction d has acknowledged its bytes, as a stream
 	// offset (a FIN counts as one byte); it may lie beyond what was captured.
-	Acked [2]int64
+	Acked  [2]int64
 	latest [2]int64 // the latest packet of each direction
 
 	trail trail
