@@ -49,7 +49,7 @@ type Dialogue struct {
 	session      session
 	pulse        pulse
 	half         [2]half
-	wait         waiting
+	wait         [2]waiting // of each direction
 
 	chronicle *chronicle // nil while nobody asked
 	unclaimed []*unclaimed

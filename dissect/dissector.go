@@ -358,9 +358,8 @@ func (d *Dissector) Advance(now int64) {
 			continue
 		}
 		d.moment.At, d.moment.late, d.moment.Order = t.at, true, t.c.order
-		if t.waits() {
-			t.c.wait.until = 0
-			t.c.tickWait()
+		if dir := int(t.order % timerKinds); dir < generalTimer {
+			t.c.tickWait(dir)
 		} else {
 			t.c.deadline = 0
 			t.c.tick()

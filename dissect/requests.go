@@ -305,6 +305,9 @@ func (r *requests) nextLate(sent int64) *transaction {
 	return t
 }
 
+// late reports whether the oldest request was sent at a moment or before (ns).
+func (r *requests) late(sent int64) bool { return r.first != nil && r.first.requestTime <= sent }
+
 // oldest returns the request that has been waiting longest, nil if there is none.
 func (r *requests) oldest() *transaction { return r.first }
 

@@ -8,18 +8,20 @@ import (
 // timer wakes a connection when the capture's clock has passed a moment.
 type timer struct {
 	at int64
-	// order is twice that of the connection, and 1 more but for the timer of a packet that waits for its tail: that one comes first.
+	// order is that of the connection times timerKinds, and the kind: the direction in which a packet waits for its tail, or generalTimer.
 	order int64
 	c     *Dialogue
 }
 
-// waits reports whether it is for a packet that waits for its tail.
-func (t *timer) waits() bool { return t.order&1 == 0 }
+const (
+	generalTimer = 2
+	timerKinds   = 3
+)
 
 // stands reports whether it was not overtaken by what happened.
 func (t *timer) stands() bool {
-	if t.waits() {
-		return t.c.wait.until == t.at
+	if dir := t.order % timerKinds; dir < generalTimer {
+		return t.c.wait[dir].until == t.at
 	}
 	return t.c.deadline == t.at && !t.c.finished && t.c.standing != rejected
 }
@@ -206,7 +208,7 @@ func (c *Dialogue) arm() {
 		c.d.tidy()
 	}
 	c.deadline = at
-	c.d.timers.push(timer{at: at, order: c.order<<1 | 1, c: c}, c.d.now, c.d.timeout)
+	c.d.timers.push(timer{at: at, order: c.order*timerKinds + generalTimer, c: c}, c.d.now, c.d.timeout)
 }
 
 // due is the earliest moment after which the clock may settle something, 0 if there is none.
@@ -249,9 +251,15 @@ func (c *Dialogue) tick() {
 	if c.standing == rejected || c.finished {
 		return
 	}
+	now := c.d.now
+	if c.easy && !c.half[0].requests.late(now-c.d.timeout) && !c.half[1].requests.late(now-c.d.timeout) {
+		c.letGo(now)
+		c.checkPulse(now)
+		c.arm()
+		return
+	}
 	c.leave()
 	defer c.ease()
-	now := c.d.now
 	if len(c.half[0].buf) > 0 || len(c.half[1].buf) > 0 {
 		c.lookLate()
 	}

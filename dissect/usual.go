@@ -18,7 +18,7 @@ func (d *Dissector) Usual(c *Dialogue, dir int, b []byte, w Whole) bool {
 		return false
 	}
 	h := &c.half[dir&1]
-	if c.wait.size > 0 && !c.endsWait(h, b, w) {
+	if (c.wait[0].size|c.wait[1].size) != 0 && !c.endsWait(h, b, w) {
 		return false
 	}
 	x := write{b, w.Offset, w.Time, w.Packet}
@@ -52,30 +52,28 @@ func (c *Dialogue) leave() {
 	}
 	c.easy = false
 	for i := range c.half {
-		h := &c.half[i]
+		h, w := &c.half[i], &c.wait[i]
 		h.scanned = max(h.scanned, h.pos)
-	}
-	if w := &c.wait; w.size > 0 {
-		h := &c.half[w.dir]
-		h.add(h.pos, w.raw[:w.size], segment{start: h.pos, end: h.pos + int64(w.size), time: w.time, packet: w.packet, push: true})
-		c.endWait()
+		if w.size > 0 {
+			h.add(h.pos, w.raw[:w.size], segment{start: h.pos, end: h.pos + int64(w.size), time: w.time, packet: w.packet, push: true})
+			c.endWait(w)
+		}
 	}
 }
 
 // waiting is a packet that may be whole, or go on with an optional tail.
 type waiting struct {
 	time, packet int64
-	until        int64 // its timer, 0 if nothing waits
-	dir          uint8
-	size         uint8
+	until        int64 // its timer, 0 if there is none
+	size         uint8 // 0 if nothing waits
 	raw          [protocol.TokenAt + protocol.TokenSize]byte
 }
 
 // endWait tells that what waited is settled, or goes the long way.
-func (c *Dialogue) endWait() {
-	c.wait.size = 0
-	if c.wait.until != 0 {
-		c.wait.until = 0
+func (c *Dialogue) endWait(w *waiting) {
+	w.size = 0
+	if w.until != 0 {
+		w.until = 0
 		c.d.stale++
 		c.d.tidy()
 	}
@@ -89,39 +87,39 @@ type write struct {
 
 // waitFor keeps a packet whose optional tail may yet come.
 func (c *Dialogue) waitFor(h *half, w write) bool {
-	if c.d.now-max(h.lastTime, w.time) >= second || len(w.b) > len(c.wait.raw) || c.wait.size > 0 {
+	x := &c.wait[h.dir]
+	if c.d.now-max(h.lastTime, w.time) >= second || len(w.b) > len(x.raw) {
 		return false
 	}
 	h.lastTime, h.latest = max(h.lastTime, w.time), max(h.latest, w.packet)
-	x := &c.wait
-	x.time, x.packet, x.until, x.dir, x.size = w.time, w.packet, h.lastTime+second, uint8(h.dir), uint8(len(w.b))
+	x.time, x.packet, x.until, x.size = w.time, w.packet, h.lastTime+second, uint8(len(w.b))
 	copy(x.raw[:], w.b)
-	c.d.timers.push(timer{at: x.until, order: c.order << 1, c: c}, c.d.now, c.d.timeout)
+	c.d.timers.push(timer{at: x.until, order: c.order*timerKinds + int64(h.dir), c: c}, c.d.now, c.d.timeout)
 	return true
 }
 
-// endsWait settles the packet that waits to see whether its optional tail comes, if something else comes instead.
+// endsWait settles what waits to see whether an optional tail comes, if b comes instead. It returns false if b may be the tail, or
+// else may need to be looked at beside what waits.
 func (c *Dialogue) endsWait(h *half, b []byte, w Whole) bool {
-	x := &c.wait
-	q := &c.half[x.dir]
-	if q == h {
-		return c.follows(h, b) && c.settleWait(h)
-	}
-	// Its answer: then what was seen of it was all of it.
-	if x.raw[0] == 'R' || b[0] != 'R' || string(b[1:protocol.HeaderSize]) != string(x.raw[1:protocol.HeaderSize]) || x.packet >= w.Packet || c.d.now-w.Time >= second {
+	if c.wait[h.dir].size > 0 && !(c.follows(h, b) && c.settleWait(h)) {
 		return false
 	}
-	return c.settleWait(q)
+	x := &c.wait[h.peer.dir]
+	if x.size == 0 || string(b[1:protocol.HeaderSize]) != string(x.raw[1:protocol.HeaderSize]) {
+		return true
+	}
+	// An answer: then what was seen of the request was all of it.
+	return x.raw[0] != 'R' && b[0] == 'R' && x.packet < w.Packet && c.d.now-w.Time < second && c.settleWait(h.peer)
 }
 
 // follows reports whether a response that waits is followed by a packet with a token that the connection knows.
 func (c *Dialogue) follows(h *half, b []byte) bool {
-	return c.wait.raw[0] == 'R' && len(b) >= protocol.TokenAt+protocol.TokenSize && requestWays[b[0]] != nil && c.tokens.has(token(b[protocol.TokenAt:]))
+	return c.wait[h.dir].raw[0] == 'R' && len(b) >= protocol.TokenAt+protocol.TokenSize && requestWays[b[0]] != nil && c.tokens.has(token(b[protocol.TokenAt:]))
 }
 
-// settleWait settles the packet that waits, without a tail.
+// settleWait settles the packet that waits in a direction, without a tail.
 func (c *Dialogue) settleWait(h *half) bool {
-	x := &c.wait
+	x := &c.wait[h.dir]
 	w := write{x.raw[:x.size], h.pos, x.time, x.packet}
 	if !c.d.opts.Brief {
 		w.b = c.d.rec.keepRaw(w.b)
@@ -139,14 +137,15 @@ func (c *Dialogue) settleWait(h *half) bool {
 		}
 		c.request(h, l.layout, false, w)
 	}
-	c.endWait()
+	c.endWait(x)
 	h.passed(w)
 	return true
 }
 
-// tickWait settles the packet that waits, because it was waited for long enough.
-func (c *Dialogue) tickWait() {
-	if c.settleWait(&c.half[c.wait.dir]) {
+// tickWait settles the packet that waits in a direction, because it was waited for long enough.
+func (c *Dialogue) tickWait(dir int) {
+	c.wait[dir].until = 0
+	if c.settleWait(&c.half[dir]) {
 		c.short++
 		return
 	}
@@ -242,8 +241,11 @@ var isLetter = func() (is [256]bool) {
 	return is
 }()
 
-// strongInside is strong for bytes inside a write, of a connection where nothing waits.
+// strongInside is strong for bytes inside a write.
 func (c *Dialogue) strongInside(h *half, b, vouched []byte) bool {
+	if x := &c.wait[h.peer.dir]; x.size > 0 && len(b) >= protocol.HeaderSize && string(b[1:protocol.HeaderSize]) == string(x.raw[1:protocol.HeaderSize]) {
+		return true // it may be
+	}
 	switch {
 	case b[0] == 'R':
 		return len(b) >= protocol.HeaderSize && h.peer.requests.outstanding(sid(b[1:protocol.HeaderSize]))
@@ -323,7 +325,7 @@ func (h *half) passed(w write) {
 // means nothing.
 func (c *Dialogue) Touch(b []byte) int64 {
 	x, y := &c.half[0], &c.half[1]
-	return c.deadline + c.wait.time + c.pulse.heard + x.pos + y.pos +
+	return c.deadline + c.wait[0].time + c.wait[1].time + c.pulse.heard + x.pos + y.pos +
 		x.requests.done.start + y.requests.done.start + int64(b[len(b)-1])
 }
 
