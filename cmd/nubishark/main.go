@@ -41,6 +41,7 @@ func main() {
 	if ownPace() {
 		debug.SetGCPercent(leastGrowth) // what runs for long is to stay small
 	}
+	hugePages()
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
