@@ -8,7 +8,6 @@ import (
 
 	"github.com/nubishark/nubishark/capture"
 	"github.com/nubishark/nubishark/dissect"
-	"github.com/nubishark/nubishark/reassembly"
 )
 
 // Feed is a source of packets that goes on, such as a network interface.
@@ -129,7 +128,7 @@ func (v *watch) packets(b *capture.Batch, now time.Time) bool {
 			v.w.Tap(&p)
 		}
 		v.clock, v.last = max(v.clock, p.Time), p.Time
-		if !v.packet(&p) {
+		if !v.packet(b, i) {
 			return false
 		}
 	}
@@ -169,54 +168,57 @@ func (v *watch) record(do func(Recorder) error) {
 
 // run takes in packets one by one, and hands on their records at once.
 type run struct {
-	p     *pipeline
-	w     *worker
-	dec   reassembly.Decoder
-	items [1]item
-	parts [1]result
+	p    *pipeline
+	work *work
+	mark [1]capture.Ref
 }
 
 func newRun(opts Options, sink dissect.Sink) *run {
 	opts.Workers = 1
 	r := &run{p: newPipeline(opts, sink)}
-	r.w = r.p.workers[0]
-	r.w.collect(&r.parts[0])
+	r.work = r.p.newWork()
 	return r
 }
 
-// packet takes in one packet and reports whether to go on.
-func (r *run) packet(k *capture.Packet) bool {
-	if r.p.isOver(k) {
-		return false
-	}
-	more := r.p.item(&r.dec, &r.items[0], k)
-	r.take()
-	return more
+// packet takes in one packet of a batch and reports whether to go on.
+func (r *run) packet(b *capture.Batch, i int) bool {
+	r.work.batch = capture.Batch{Data: b.Data, Refs: b.Refs[i : i+1]}
+	return r.take()
 }
 
 // advance runs the timers up to a moment.
 func (r *run) advance(now int64) {
-	r.p.mark(&r.items[0], now)
+	r.mark[0] = capture.Ref{Time: now}
+	r.work.batch = capture.Batch{Refs: r.mark[:]}
 	r.take()
 }
 
 // due is the earliest moment behind which a timer has something to do (ns).
-func (r *run) due() int64 { return min(r.w.a.Due(), r.w.d.Due()) }
+func (r *run) due() int64 { return min(r.p.front.a.Due(), r.p.workers[0].d.Due()) }
 
-func (r *run) take() {
-	r.w.takeAll(r.items[:])
-	if !r.parts[0].empty() {
-		r.p.put(r.parts[:])
+func (r *run) take() (more bool) {
+	more = r.p.front.batch(r.work)
+	r.settle()
+	return more
+}
+
+// settle lets what the front has done come to its end.
+func (r *run) settle() {
+	r.p.workers[0].work(r.work)
+	if !r.work.parts[0].empty() {
+		r.p.put(r.work.parts)
 	}
 }
 
 // finish ends every connection: the capture is over.
 func (r *run) finish(stats capture.Stats) Result {
-	r.p.put([]result{r.w.finish()})
+	r.work.over = true
+	r.p.front.finish(r.work)
+	r.settle()
 	return r.p.tell(r.result(stats))
 }
 
 func (r *run) result(stats capture.Stats) Result {
-	r.p.seen.Capture = stats
-	return r.p.result(r.p.seen)
+	r.p.front.seen.Capture = stats
+	return r.p.result(r.p.front.seen)
 }

@@ -7,38 +7,26 @@ import (
 	"github.com/nubishark/nubishark/reassembly"
 )
 
-// worker reassembles and dissects some of the connections. It is the handler of its reassembly.
+// worker dissects some of the connections.
 type worker struct {
-	id    int8
-	alone bool // there is no other one, so that there is no order to tell
-	in    chan *work
-	last  chan result // what is left when the capture has ended
-	a     *reassembly.Assembler
-	d     *dissect.Dissector
-	due   int64 // no timer has to run while the clock does not pass this
-	turn  dissect.Moment
-	first int64 // the first item of the batch is the so-many-th
-	out   *result
-	told  func(Resent) // may be nil
+	id     int8
+	alone  bool // there is no other one, so that there is no order to tell
+	in     chan *work
+	d      *dissect.Dissector
+	due    int64 // no timer has to run while the clock does not pass this
+	turn   dissect.Moment
+	first  int64 // the first step of the batch is the so-many-th
+	latest int64 // packet
+	out    *result
+	told   func(Resent) // may be nil
 	// touched keeps what was looked at from being left out as useless.
 	touched int64
 }
 
 func newWorker(id int, alone bool, opts Options, shared *dissect.Shared) *worker {
-	w := &worker{id: int8(id), alone: alone, in: make(chan *work, depth+1), last: make(chan result, 1), d: dissect.NewPart(opts.Dissect, shared, id)}
-	o := reassembly.Options{Turn: w.timer}
-	if w.told = opts.Resent; w.told != nil {
-		o.Resent = w.resent
-	}
-	w.a = reassembly.New(w, o)
+	w := &worker{id: int8(id), alone: alone, in: make(chan *work, depth+1), d: dissect.NewPart(opts.Dissect, shared, id), told: opts.Resent}
 	w.arm()
 	return w
-}
-
-// timer tells when the reassembly does what it does.
-func (w *worker) timer(at, opened int64) {
-	w.turn.At, w.turn.Order = at, opened
-	w.d.Turn(w.turn)
 }
 
 func (w *worker) run() {
@@ -46,246 +34,271 @@ func (w *worker) run() {
 		w.work(k)
 		k.done.Done()
 	}
-	w.last <- w.finish()
-}
-
-// finish ends every connection: the capture is over.
-func (w *worker) finish() (r result) {
-	w.collect(&r)
-	w.turn = dissect.Moment{Packet: always}
-	w.a.Close()
-	w.turn = dissect.Moment{Packet: always, Phase: dissect.TimersWith}
-	w.d.Turn(w.turn)
-	w.d.Close()
-	w.d.Reached(dissect.Moment{Packet: always, Phase: dissect.ThePacket})
-	return r
-}
-
-func (w *worker) collect(r *result) {
-	w.out = r
-	w.d.Collect(&r.records)
 }
 
 // work does the worker's part of a batch.
 func (w *worker) work(k *work) {
-	w.collect(&k.parts[w.id])
+	w.out = &k.parts[w.id]
+	w.d.Collect(&w.out.records)
 	w.first = k.first
 	switch {
+	case k.over:
+		w.finish(k)
 	case w.alone:
-		w.takeAll(k.items)
-	case len(k.items) > 0:
-		w.takeOwn(k.items, k.own[w.id])
+		w.takeAll(k)
+	case len(k.steps) > 0:
+		w.takeOwn(k, k.own[w.id])
 	}
 }
 
-// takeAll does the work of a list of items.
-func (w *worker) takeAll(items []item) {
-	for from := 0; from < len(items); from += ahead {
-		some := items[from:min(from+ahead, len(items))]
-		w.lookAhead(some)
-		for i := range some {
-			it := &some[i]
-			if it.clock > w.due {
-				w.timers(it, from+i)
-			}
-			if it.worker == w.id {
-				w.take(it)
-			}
+// finish ends every connection: the capture is over.
+func (w *worker) finish(k *work) {
+	for i := range k.changes {
+		if e := &k.changes[i]; e.party.worker == w.id {
+			w.turn = dissect.Moment{Packet: always, Order: e.order}
+			w.d.Turn(w.turn)
+			w.handle(e)
 		}
 	}
-	w.passed(items)
+	w.turn = dissect.Moment{Packet: always, Phase: dissect.TimersWith}
+	w.d.Turn(w.turn)
+	w.d.Close()
+	w.d.Reached(dissect.Moment{Packet: always, Phase: dissect.ThePacket})
 }
 
-// takeOwn does the work of those in a list of items that are the worker's.
-func (w *worker) takeOwn(items []item, own []int32) {
-	next := 0 // the first item before which timers may be due
+// takeAll takes all steps of a batch.
+func (w *worker) takeAll(k *work) {
+	for from := 0; from < len(k.steps); from += ahead {
+		some := k.steps[from:min(from+ahead, len(k.steps))]
+		if len(k.steps) > 1 {
+			w.lookAhead(some)
+		}
+		for i := range some {
+			st := &some[i]
+			if st.clock > w.due || st.from != st.to {
+				w.timers(k, st, from+i)
+			}
+			w.take(k, st)
+		}
+	}
+	w.passed(k)
+}
+
+// takeOwn takes those steps of a batch that are the worker's.
+func (w *worker) takeOwn(k *work, own []int32) {
+	var list [ahead]step
+	next := 0 // the first step before which timers may be due
 	for i, at := range own {
 		if i%ahead == 0 {
-			w.lookAheadOwn(items, own[i:min(i+ahead, len(own))])
+			some := own[i:min(i+ahead, len(own))]
+			for j, at := range some {
+				list[j] = k.steps[at]
+				if list[j].worker != w.id {
+					list[j].party = nil
+				}
+			}
+			w.lookAhead(list[:len(some)])
 		}
-		next = w.timersTo(items, next, int(at))
-		it := &items[at]
+		next = w.timersTo(k, next, int(at))
+		st := &k.steps[at]
+		if st.from != st.to {
+			w.timers(k, st, int(at))
+		}
 		w.turn = dissect.Moment{Packet: w.first + int64(at), Phase: dissect.ThePacket}
 		w.d.Turn(w.turn)
-		w.take(it)
+		w.take(k, st)
 	}
-	w.timersTo(items, next, len(items)-1)
-	w.passed(items)
+	w.timersTo(k, next, len(k.steps)-1)
+	w.passed(k)
 }
 
-// timersTo runs the timers before each of the items from one on to another, as if the clock had been looked at with each of
+// timersTo runs the timers before each of the steps from one on to another, as if the clock had been looked at with each of
 // them. It returns the one behind.
-func (w *worker) timersTo(items []item, from, to int) int {
-	for from <= to && items[to].clock > w.due {
-		from += sort.Search(to-from, func(i int) bool { return items[from+i].clock > w.due })
-		w.timers(&items[from], from)
+func (w *worker) timersTo(k *work, from, to int) int {
+	for from < to && k.steps[to-1].clock > w.due {
+		from += sort.Search(to-1-from, func(i int) bool { return k.steps[from+i].clock > w.due })
+		w.timers(k, &k.steps[from], from)
 		from++
+	}
+	if from > to {
+		return from
+	}
+	if st := &k.steps[to]; st.clock > w.due && st.from == st.to {
+		w.timers(k, st, to)
 	}
 	return to + 1
 }
 
-// take takes in a segment.
-func (w *worker) take(it *item) {
-	w.a.Advanced(it.clock)
-	w.d.Advanced(it.clock)
-	c, off, ok := w.a.Quick(&it.Segment, it.time, it.number)
-	switch {
-	case !ok:
-		w.a.Slow(&it.Segment, it.time, it.number)
-	case it.Length > 0:
-		w.bytes(it, c, off)
-	default:
-		return // an acknowledgement sets no timers
+// timers runs the timers up to a packet, and takes what those of the reassembly told, in the order of time: a hole becomes a gap before a
+// later silence is judged.
+func (w *worker) timers(k *work, st *step, at int) {
+	w.turn = dissect.Moment{Packet: w.first + int64(at), Phase: dissect.TimersBefore}
+	w.d.Turn(w.turn)
+	i := w.changes(k, st, st.from, dissect.TimersBefore)
+	w.d.Advance(st.time)
+	w.turn = dissect.Moment{Packet: w.turn.Packet, Phase: dissect.TimersWith}
+	w.d.Turn(w.turn)
+	w.changes(k, st, i, dissect.TimersWith)
+	w.d.Advance(st.clock)
+	w.arm()
+}
+
+// changes takes the changes of a phase, from one on, and returns the one behind them.
+func (w *worker) changes(k *work, st *step, i int32, phase dissect.Phase) int32 {
+	for ; i < st.to && k.changes[i].phase == phase; i++ {
+		e := &k.changes[i]
+		if phase == dissect.TimersBefore {
+			w.d.Advance(e.due)
+		}
+		if e.party.worker != w.id {
+			continue
+		}
+		if phase != dissect.ThePacket {
+			w.turn.At, w.turn.Order = e.due, e.order
+			w.d.Turn(w.turn)
+		}
+		w.handle(e)
+	}
+	return i
+}
+
+// take takes what a packet itself brings.
+func (w *worker) take(k *work, st *step) {
+	w.latest = max(w.latest, st.number)
+	w.d.Advanced(st.clock)
+	if p := st.party; p != nil {
+		if p.worker == w.id {
+			w.next(p, st)
+		}
+		return
+	}
+	i := st.from
+	for i < st.to && k.changes[i].phase != dissect.ThePacket {
+		i++
+	}
+	if i < st.to {
+		w.changes(k, st, i, dissect.ThePacket)
+		w.arm()
+	}
+}
+
+// next takes the next bytes of a direction, and what is acknowledged with them.
+func (w *worker) next(p *party, st *step) {
+	if st.acked > 0 {
+		p.acks[1-st.dir&1].add(st.acked, st.number)
+	}
+	if len(st.payload) == 0 {
+		return
+	}
+	c := p.dialogue
+	if c == nil {
+		return
+	}
+	if !w.d.Usual(c, int(st.dir), st.payload, dissect.Whole{Offset: st.offset, Time: st.time, Packet: st.number, Push: st.push}) {
+		w.d.Bytes(c, int(st.dir), st.payload, dissect.Part{Offset: st.offset, Time: st.time, Packet: st.number, Push: st.push})
 	}
 	w.arm()
 }
 
-// bytes hands on what comes next in a direction.
-func (w *worker) bytes(it *item, c *reassembly.Conn, off int64) {
-	d, push := it.From(), it.Flags&reassembly.FlagPSH != 0
-	if dc, ok := c.Data.(*dissect.Dialogue); ok && dc != nil && w.d.Usual(dc, int(d), it.Payload, dissect.Whole{Offset: off, Time: it.time, Packet: it.number, Push: push}) {
-		return
-	}
-	w.Chunk(c, d, reassembly.Chunk{Offset: off, Bytes: it.Payload, Time: it.time, Packet: it.number, Push: push})
-}
-
-// passed tells that all items are done.
-func (w *worker) passed(items []item) {
-	if n := len(items); n > 0 {
-		last := &items[n-1]
-		w.d.Advance(last.clock)
-		w.a.Advance(last.clock)
+// passed tells that all steps are done.
+func (w *worker) passed(k *work) {
+	if n := len(k.steps); n > 0 {
+		w.d.Advanced(k.steps[n-1].clock)
 		w.d.Reached(dissect.Moment{Packet: w.first + int64(n)})
 	}
 }
 
-// ahead is the number of packets that are looked up at once.
-const ahead = 64
-
-// lookAhead brings what packets need near the processor.
-func (w *worker) lookAhead(items []item) {
-	if len(items) == 1 {
-		if items[0].worker == w.id {
-			w.a.Find(&items[0].Segment)
-		}
-		return
-	}
-	var list [ahead]*item
-	n := 0
-	for i := range items {
-		if items[i].worker == w.id {
-			list[n] = &items[i]
-			n++
-		}
-	}
-	w.touch(list[:n])
-}
-
-func (w *worker) lookAheadOwn(items []item, own []int32) {
-	var list [ahead]*item
-	for i, at := range own {
-		list[i] = &items[at]
-	}
-	w.touch(list[:len(own)])
-}
-
-func (w *worker) touch(list []*item) {
-	for _, it := range list {
-		w.a.Find(&it.Segment)
-	}
+// lookAhead brings what steps need near the processor.
+func (w *worker) lookAhead(list []step) {
 	n := int64(0)
 	var dialogues [ahead]*dissect.Dialogue
-	for i, it := range list {
-		data, k := it.Touch()
-		dialogues[i], _ = data.(*dissect.Dialogue)
-		n += k
-	}
-	for i, it := range list {
-		if c := dialogues[i]; c != nil && len(it.Payload) > 0 {
-			n += c.Touch(it.Payload)
+	for i := range list {
+		p := list[i].party
+		if p == nil {
+			continue
+		}
+		n += int64(p.acks[1-list[i].dir&1].next)
+		if len(list[i].payload) > 0 {
+			dialogues[i] = p.dialogue
 		}
 	}
-	for i, it := range list {
-		if c := dialogues[i]; c != nil && len(it.Payload) > 0 {
-			n += c.TouchID(it.Payload)
+	for i := range list {
+		if c := dialogues[i]; c != nil {
+			n += c.Touch(list[i].payload)
+		}
+	}
+	for i := range list {
+		if c := dialogues[i]; c != nil {
+			n += c.TouchID(list[i].payload)
 		}
 	}
 	w.touched += n
 }
 
-// arm notes when the next timer has to run: the dissector's once the clock is behind it, the reassembly's as soon as the
-// clock has reached it.
-func (w *worker) arm() { w.due = min(w.a.Due()-1, w.d.Due()) }
+// arm notes when the next timer has to run.
+func (w *worker) arm() { w.due = w.d.Due() }
 
-// timers runs the timers of both stages up to a packet, in the order of time: a hole becomes a gap before a later
-// silence is judged.
-func (w *worker) timers(it *item, at int) {
-	w.turn = dissect.Moment{Packet: w.first + int64(at), Phase: dissect.TimersBefore}
-	w.d.Turn(w.turn)
-	for t := min(w.a.Due(), w.d.Due()); t < it.time; t = min(w.a.Due(), w.d.Due()) {
-		w.a.Advance(t)
-		w.d.Advance(t + 1)
+// handle takes a change.
+func (w *worker) handle(e *change) {
+	p, d := e.party, int(e.dir)
+	switch e.kind {
+	case bytesCame:
+		w.chunk(e)
+	case stalled:
+		if c := w.dialogue(e); c != nil {
+			w.d.Stall(c, d, e.on)
+		}
+	case directionUp:
+		w.end(e)
+	case heard:
+		p.heard[d] = 1
+	case acked:
+		p.acks[d].add(e.chunk.Offset, e.chunk.Packet)
+	case resent:
+		w.resent(e)
+	case before:
+		p.trail.before[d] = e.chunk.Gap
 	}
-	w.d.Advance(it.time)
-	w.turn = dissect.Moment{Packet: w.first + int64(at), Phase: dissect.TimersWith}
-	w.d.Turn(w.turn)
-	w.a.Advance(it.clock)
-	w.d.Advance(it.clock)
-	w.arm()
-}
-
-// Open implements reassembly.Handler.
-func (w *worker) Open(c *reassembly.Conn) { w.out.opened = append(w.out.opened, c) }
-
-// noBytes marks a connection that ended in one direction before it carried anything.
-type noBytes struct {
-	dir  reassembly.Direction
-	why  reassembly.End
-	time int64
 }
 
 // dialogue returns the dissector's side of a connection, made when its first bytes come: then it is
 // known where it starts. It is nil for a connection that is not to be dissected.
-func (w *worker) dialogue(c *reassembly.Conn) *dissect.Dialogue {
-	if dc, ok := c.Data.(*dissect.Dialogue); ok {
-		return dc
+func (w *worker) dialogue(e *change) *dissect.Dialogue {
+	p := e.party
+	if p.asked {
+		return p.dialogue
 	}
-	dc := w.d.Open(dissect.Opening{
-		Number: &c.Stream, Order: c.Opened, Addr: c.Addr, Opener: c.Opener, FromStart: c.FromStart, Heard: &c.Packets, Before: &c.Before, TCP: (*proven)(c), Time: c.First,
+	p.asked = true
+	c := p.conn
+	p.dialogue = w.d.Open(dissect.Opening{
+		Stream: c.Stream, Order: c.Opened, Addr: c.Addr, Opener: e.opener, FromStart: e.fromStart, Heard: &p.heard, Before: &p.trail.before,
+		TCP: &proven{p, w}, Time: c.First,
 	})
-	early, ended := c.Data.(noBytes)
-	c.Data = dc
 	switch {
-	case dc == nil:
+	case p.dialogue == nil:
 		w.other(c)
-	case ended:
-		w.d.End(dc, int(early.dir), endings[early.why], early.time)
+	case p.early:
+		w.d.End(p.dialogue, int(p.earlyDir), endings[p.earlyWhy], p.earlyAt)
 	}
-	return dc
+	return p.dialogue
 }
 
-// Chunk implements reassembly.Handler.
-func (w *worker) Chunk(c *reassembly.Conn, d reassembly.Direction, ch reassembly.Chunk) {
-	dc := w.dialogue(c)
-	if dc == nil {
+// chunk hands on bytes or a gap.
+func (w *worker) chunk(e *change) {
+	c := w.dialogue(e)
+	if c == nil {
 		return
 	}
-	if c.FromStart[d] {
-		dc.FromStart(int(d))
+	d, ch := int(e.dir), &e.chunk
+	if e.fromStart[d] {
+		c.FromStart(d)
 	}
 	p := dissect.Part{Offset: ch.Offset, Time: ch.Time, Packet: ch.Packet, Push: ch.Push, More: ch.More, Cut: ch.Cut, Large: ch.Large, Clock: ch.Clock}
 	if ch.Gap > 0 {
-		w.d.Gap(dc, int(d), ch.Gap, p)
+		w.d.Gap(c, d, ch.Gap, p)
 		return
 	}
-	w.d.Bytes(dc, int(d), ch.Bytes, p)
-}
-
-// Stall implements reassembly.Handler.
-func (w *worker) Stall(c *reassembly.Conn, d reassembly.Direction, on bool) {
-	if dc := w.dialogue(c); dc != nil {
-		w.d.Stall(dc, int(d), on)
-	}
+	w.d.Bytes(c, d, ch.Bytes, p)
 }
 
 // endings maps the reasons of the reassembly to those of the dissector.
@@ -294,25 +307,41 @@ var endings = map[reassembly.End]dissect.Ending{
 	reassembly.EndEvict: dissect.EndFile, reassembly.EndFile: dissect.EndFile,
 }
 
-// End implements reassembly.Handler.
-func (w *worker) End(c *reassembly.Conn, d reassembly.Direction, why reassembly.End, time, _ int64) {
-	switch data := c.Data.(type) {
-	case nil:
-		c.Data = noBytes{d, why, time}
-	case noBytes:
-		w.other(c)
-	case *dissect.Dialogue:
-		if data == nil {
-			return
+// end takes the end of a direction.
+func (w *worker) end(e *change) {
+	p := e.party
+	if e.why == reassembly.EndFIN || e.why == reassembly.EndRST {
+		p.trail.ended[e.dir] = e.chunk.Packet
+	}
+	switch {
+	case p.dialogue != nil:
+		w.d.End(p.dialogue, int(e.dir), endings[e.why], e.chunk.Time)
+		if p.dialogue.Finished() && !p.dialogue.Confirmed() {
+			w.other(p.conn)
 		}
-		w.d.End(data, int(d), endings[why], time)
-		if data.Finished() && !data.Confirmed() {
-			w.other(c)
-		}
+	case p.asked:
+	case !p.early:
+		p.early, p.earlyDir, p.earlyWhy, p.earlyAt = true, e.dir, e.why, e.chunk.Time
+	default:
+		w.other(p.conn)
 	}
 }
 
 // other notes a connection without NUBISON.
 func (w *worker) other(c *reassembly.Conn) {
 	w.out.ports = append(w.out.ports, portUse{w.d.Moment(), min(c.Addr[0].Port(), c.Addr[1].Port())})
+}
+
+// resent notes bytes that were sent again, and tells of them.
+func (w *worker) resent(e *change) {
+	p, ch := e.party, &e.chunk
+	k := &p.trail.again[e.dir]
+	if *k == nil {
+		*k = &resents{}
+	}
+	(*k).add(ch.Offset, ch.Offset+ch.Gap, ch.Packet)
+	if c := p.dialogue; w.told != nil && c != nil && c.Confirmed() {
+		x := Resent{Conn: c.Conn(), From: c.Sender(int(e.dir)), Packet: ch.Packet, Time: ch.Time, Bytes: ch.Gap}
+		w.d.Tell(func() { w.told(x) })
+	}
 }

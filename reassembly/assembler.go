@@ -20,8 +20,6 @@ type Options struct {
 	// Turn, if it is not nil, is told before a connection is looked at because of a timer, or of the capture's end:
 	// when the timer was due (ns), 0 at the end, and the packet that opened the connection.
 	Turn func(at, opened int64)
-	// Resent is told of a segment with bytes that had been captured before; it may be nil.
-	Resent func(c *Conn, d Direction, bytes, time, packet int64)
 }
 
 func (o Options) withDefaults() Options {
@@ -62,6 +60,7 @@ type Stats struct {
 // concurrent use.
 type Assembler struct {
 	h     Handler
+	w     Witness // h, if it is one
 	opts  Options
 	dec   Decoder
 	parts [Parts]part
@@ -78,9 +77,11 @@ type part struct {
 	over  []*flow // connections that are over, the oldest first
 }
 
-// New returns an assembler that tells the handler.
+// New returns an assembler that tells the handler, which may be a Witness.
 func New(h Handler, opts Options) *Assembler {
-	return &Assembler{h: h, opts: opts.withDefaults()}
+	a := &Assembler{h: h, opts: opts.withDefaults()}
+	a.w, _ = h.(Witness)
+	return a
 }
 
 // Stats returns the counts so far.
@@ -104,7 +105,10 @@ func (a *Assembler) Segment(s *Segment, time, packet int64) {
 	a.Advance(time)
 	table := &a.parts[s.part].table
 	s.f, s.d = table.find(s)
-	if c, off, ok := a.Quick(s, time, packet); ok {
+	if c, off, to, ok := a.Quick(s, time, packet); ok {
+		if to > 0 && a.w != nil {
+			a.w.Acked(c, 1-s.d, to, packet)
+		}
 		if s.Length > 0 {
 			a.h.Chunk(c, s.d, Chunk{Offset: off, Bytes: s.Payload[:s.Length], Time: time, Packet: packet, Push: s.Flags&FlagPSH != 0})
 		}
@@ -138,7 +142,9 @@ func (a *Assembler) Slow(s *Segment, time, packet int64) {
 		}
 		return
 	}
-	f.Packets[d]++
+	if f.Packets[d]++; f.Packets[d] == 1 && a.w != nil {
+		a.w.Heard(&f.Conn, d)
+	}
 	if s.Broken {
 		return
 	}
@@ -151,26 +157,30 @@ func (a *Assembler) Slow(s *Segment, time, packet int64) {
 }
 
 // Quick takes in a segment that Find has looked for, if it is the next one of a connection on which nothing is missing and nothing
-// ends, as most are. It returns the connection and the stream offset of the segment's payload, which is not handed to the handler. Where
-// ok is false, nothing has changed that Slow would not change, too. All timers that are due have run before.
-func (a *Assembler) Quick(s *Segment, time, packet int64) (c *Conn, off int64, ok bool) {
+// ends, as most are. It returns the connection, the stream offset of the segment's payload, and how far it acknowledges the other
+// direction, 0 where that is nothing new; the handler is told nothing. The first bytes of a direction are not for it. Where ok is false, nothing has changed that Slow would not change, too.
+// All timers that are due have run before.
+func (a *Assembler) Quick(s *Segment, time, packet int64) (c *Conn, off, acked int64, ok bool) {
 	f := s.f
 	if f == nil || !f.quiet || s.Flags&(FlagSYN|FlagFIN|FlagRST) != 0 || s.Broken || time < a.now-backStep {
-		return nil, 0, false
+		return nil, 0, 0, false
 	}
 	d, n := s.d&1, int64(s.Length)
 	h, q := &f.at[d], &f.at[1-d]
-	if n > 0 && (s.Seq != h.base+uint32(h.next) || n > maxEthernet || len(s.Payload) < s.Length) {
-		return nil, 0, false
+	if n > 0 && (h.next == 0 || s.Seq != h.base+uint32(h.next) || n > maxEthernet || len(s.Payload) < s.Length) {
+		return nil, 0, 0, false
 	}
 	c = &f.live.Conn
+	if c.Packets[d] == 0 {
+		return nil, 0, 0, false
+	}
 	if s.Flags&FlagACK != 0 {
 		to := q.next + int64(int32(s.Ack-q.base-uint32(q.next)))
 		if to > q.next {
-			return nil, 0, false
+			return nil, 0, 0, false
 		}
 		if to > c.Acked[1-d] {
-			c.acked(1-d, to, packet)
+			c.Acked[1-d], acked = to, to
 		}
 	}
 	f.used = true
@@ -182,7 +192,7 @@ func (a *Assembler) Quick(s *Segment, time, packet int64) (c *Conn, off int64, o
 		c.remember(d, s, time)
 		h.next += n
 	}
-	return c, off, true
+	return c, off, acked, true
 }
 
 // Find looks for the connection of a segment that Quick is to take in soon. Looking for many at once is faster than for one
@@ -190,20 +200,20 @@ func (a *Assembler) Quick(s *Segment, time, packet int64) (c *Conn, off int64, o
 func (a *Assembler) Find(s *Segment) { s.f, s.d = a.parts[s.part].table.find(s) }
 
 // Touch reads, of a segment that was looked for by Find, what Quick needs of its connection, so that it is at hand then. It returns
-// the handler's data and a number that means nothing.
-func (s *Segment) Touch() (data any, n int64) {
+// a number that means nothing.
+func (s *Segment) Touch() (n int64) {
 	if s.f == nil || s.f.live == nil {
-		return nil, 0
+		return 0
 	}
 	c := &s.f.live.Conn
-	n = c.Packets[0] + int64(c.trail.acks[1-s.d&1].next)
+	n = c.Packets[0]
 	if s.Length > 0 {
-		n += int64(c.trail.twins[s.d&1].next)
+		n += int64(c.twins[s.d&1].next)
 	}
-	return c.Data, n
+	return n
 }
 
-// From is the direction of a segment that was taken in.
+// From is the direction of a segment that Quick has taken in.
 func (s *Segment) From() Direction { return s.d }
 
 // Advanced tells that the clock has come to a moment before which no timer is due.
@@ -239,7 +249,7 @@ func (a *Assembler) open(s *Segment, no uint8, time, packet int64) (*flow, Direc
 	w := &whole{}
 	f := &w.flow
 	f.live = &w.live
-	f.part = no
+	f.part, f.Part = no, no
 	f.Stream = int(a.stats.Streams)
 	a.stats.Streams++
 	f.Opened = packet
@@ -369,7 +379,7 @@ func (a *Assembler) fixStart(f *flow, d Direction) {
 		list = list[1:]
 	}
 	h.known, h.base = true, list[0].seq
-	f.before(d, h.base)
+	a.before(f, d, h.base)
 	slices.SortStableFunc(list, func(x, y piece) int { return cmp.Compare(x.packet, y.packet) })
 	for _, p := range list {
 		a.place(f, d, p)
@@ -417,9 +427,8 @@ func (a *Assembler) place(f *flow, d Direction, p piece) {
 
 // resent notes bytes that were sent again.
 func (a *Assembler) resent(f *flow, d Direction, from, to int64, p *piece) {
-	f.resent(d, from, to, p.packet)
-	if a.opts.Resent != nil {
-		a.opts.Resent(&f.Conn, d, to-from, p.time, p.packet)
+	if a.w != nil {
+		a.w.Resent(&f.Conn, d, from, to, p.time, p.packet)
 	}
 }
 
@@ -516,7 +525,7 @@ func (a *Assembler) acknowledge(f *flow, from Direction, s *Segment, time, packe
 			if !h.hasAck {
 				h.hasAck, h.ack = true, s.Ack
 			}
-			f.before(d, s.Ack)
+			a.before(f, d, s.Ack)
 			return
 		}
 		if !slices.ContainsFunc(h.start, func(p piece) bool { return int32(s.Ack-p.seq-uint32(p.n)) >= 0 }) {
@@ -528,7 +537,10 @@ func (a *Assembler) acknowledge(f *flow, from Direction, s *Segment, time, packe
 		return
 	}
 	if off := h.offset(s.Ack); off > f.Acked[d] && off-h.next <= window {
-		f.acked(d, off, packet)
+		f.Acked[d] = off
+		if a.w != nil {
+			a.w.Acked(&f.Conn, d, off, packet)
+		}
 		if !h.ended && f.Packets[d] > 0 {
 			a.stall(f, d, time)
 			a.settleFIN(f, d, time, packet)
@@ -544,7 +556,7 @@ func (a *Assembler) fin(f *flow, d Direction, seq uint32, time, packet int64) {
 	}
 	if !h.known && len(h.start) == 0 {
 		h.known, h.base = true, seq
-		f.before(d, seq)
+		a.before(f, d, seq)
 	}
 	a.fixStart(f, d)
 	off := h.offset(seq)
@@ -611,9 +623,6 @@ func (a *Assembler) settleFIN(f *flow, d Direction, time, packet int64) {
 func (a *Assembler) end(f *flow, d Direction, why End, time, packet int64) {
 	h := &f.half[d]
 	h.ended = true
-	if why == EndFIN || why == EndRST {
-		f.Ended[d] = packet
-	}
 	a.parts[f.part].held -= int(h.bytes)
 	h.held, h.start, h.bytes, h.stalled = nil, nil, 0, false
 	a.h.End(&f.Conn, d, why, time, packet)

@@ -75,10 +75,13 @@ func (f *flow) blank() bool {
 }
 
 // before notes that a direction whose start was not captured had come to a sequence number before its first byte was.
-func (f *flow) before(d Direction, seq uint32) {
+func (a *Assembler) before(f *flow, d Direction, seq uint32) {
 	h := &f.half[d]
-	if n := int64(int32(seq - h.ack)); h.hasAck && n > f.Before[d] && n <= window {
-		f.Before[d] = n
+	if n := int64(int32(seq - h.ack)); h.hasAck && n > f.before[d] && n <= window {
+		f.before[d] = n
+		if a.w != nil {
+			a.w.Before(&f.Conn, d, n)
+		}
 	}
 }
 

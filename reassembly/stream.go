@@ -16,7 +16,7 @@ type Conn struct {
 	Acked  [2]int64
 	latest [2]int64 // the latest packet of each direction
 
-	trail trail
+	twins [2]twins
 	// Opener tells that the SYN or SYN-ACK was seen, so that Addr[0] did open it.
 	Opener bool
 	// FromStart[d] tells that the SYN of direction d was seen, so that offset 0 is
@@ -27,16 +27,14 @@ type Conn struct {
 	Stream int
 	// First is the time of the first packet (ns).
 	First int64
+	// Part is the part of the connections that it is in.
+	Part uint8
 	// Opened is the number of the packet that it was opened with: no two connections have the same.
 	Opened int64
 	// Addr are the two endpoints; Addr[0] is the side that opened the connection
 	// where a SYN shows it, else the sender of the first packet.
 	Addr [2]netip.AddrPort
-	// Ended[d] is the capture packet with the FIN or RST that ended direction d, 0 if none did.
-	Ended [2]int64
-	// Before[d] counts bytes of direction d that were sent before its offset 0 and after its receiver's first packet was
-	// captured: where its start was not, nothing else tells of them.
-	Before [2]int64
+	before [2]int64 // what a Witness was told of bytes before offset 0
 }
 
 // Chunk is a run of a direction's byte stream, in order and without overlap.
@@ -88,4 +86,19 @@ type Handler interface {
 	Stall(c *Conn, d Direction, on bool)
 	// End is called once for each direction, after its last chunk.
 	End(c *Conn, d Direction, why End, time, packet int64)
+}
+
+// Witness is a Handler that is told, too, what TCP's own numbers tell of the connections.
+type Witness interface {
+	Handler
+	// Heard tells of the first packet of a direction, with or without payload.
+	Heard(c *Conn, d Direction)
+	// Acked tells how far the receiver of direction d has acknowledged its bytes, as a stream offset (a FIN counts as one byte);
+	// it may lie beyond what was captured. What Quick returns is not told.
+	Acked(c *Conn, d Direction, to, packet int64)
+	// Resent tells of bytes of a direction that had been captured before.
+	Resent(c *Conn, d Direction, from, to, time, packet int64)
+	// Before tells how many bytes of direction d were sent before its offset 0 and after its receiver's first packet was
+	// captured: where its start was not, nothing else tells of them.
+	Before(c *Conn, d Direction, n int64)
 }

@@ -1,0 +1,297 @@
+package analyze
+
+import (
+	"cmp"
+
+	"github.com/nubishark/nubishark/capture"
+	"github.com/nubishark/nubishark/dissect"
+	"github.com/nubishark/nubishark/reassembly"
+)
+
+// front finds segments and reassembles them. What follows for the connections' bytes it writes into steps, one for each packet, which
+// the workers take up while it goes on. It is the handler of its reassembly.
+type front struct {
+	opts  Options
+	dec   reassembly.Decoder
+	a     *reassembly.Assembler
+	who   [reassembly.Parts]int8 // the worker of each part of the connections
+	segs  [ahead]reassembly.Segment
+	found [ahead]bool
+	w     *work
+	at    moment
+	seen  Result // what follows from the packets themselves, so far
+	time  int64  // of the latest packet
+	clock int64  // the latest time so far
+	steps int64  // so far
+	own   bool   // workers have lists of their own steps
+	// touched keeps what was looked at from being left out as useless.
+	touched int64
+}
+
+// moment is when the reassembly does what it does.
+type moment struct {
+	phase dissect.Phase
+	due   int64 // of a timer (ns)
+	order int64 // and its connection's
+}
+
+// ahead is the number of packets that are looked up at once.
+const ahead = 64
+
+// step is what a packet of a batch, or a mark of the clock, brings.
+type step struct {
+	party *party // of the next bytes of a connection and of acknowledgements; nil if there are none
+	// payload are the bytes, from offset on; acked is how far their receiver's own bytes are acknowledged, 0 where that is not new.
+	payload       []byte
+	offset, acked int64
+	number, time  int64
+	clock         int64 // the latest time so far
+	from, to      int32 // the changes, where it is not so simple
+	worker        int8
+	dir           uint8
+	push          bool
+}
+
+const nobody = -1
+
+// change is what the reassembly tells of a connection.
+type change struct {
+	party *party
+	chunk reassembly.Chunk
+	moment
+	kind      kind
+	dir       uint8
+	on        bool
+	opener    bool // of the connection, now
+	fromStart [2]bool
+	why       reassembly.End
+}
+
+// kind is what a change tells.
+type kind uint8
+
+const (
+	bytesCame   kind = iota
+	stalled          // or no longer
+	directionUp      // it has ended
+	heard            // the first packet of a direction
+	acked            // up to Offset, by Packet
+	resent           // Gap bytes from Offset on, in Packet
+	before           // Gap bytes
+)
+
+func newFront(opts Options, workers int) *front {
+	f := &front{opts: opts, own: workers > 1}
+	for i := range f.who {
+		f.who[i] = int8(i % workers)
+	}
+	f.a = reassembly.New(f, reassembly.Options{Turn: func(due, order int64) { f.at.due, f.at.order = due, order }})
+	return f
+}
+
+// begin starts the steps of a batch.
+func (f *front) begin(w *work) {
+	f.w = w
+	w.steps, w.changes, w.first = w.steps[:0], w.changes[:0], f.steps+1
+	for i := range w.own {
+		w.own[i] = w.own[i][:0]
+	}
+}
+
+// batch makes the steps of a batch, and reports whether to go on.
+func (f *front) batch(w *work) bool {
+	f.begin(w)
+	for from := 0; from < len(w.batch.Refs); from += ahead {
+		n, last := f.lookAhead(&w.batch, from)
+		for i := range n {
+			f.take(&w.batch.Refs[from+i], i)
+		}
+		if last {
+			return false
+		}
+	}
+	return true
+}
+
+// lookAhead finds the segments of some packets and brings what they need near the processor. It returns how many packets there are,
+// and whether the run is to stop behind them.
+func (f *front) lookAhead(b *capture.Batch, from int) (n int, last bool) {
+	for n < min(ahead, len(b.Refs)-from) && !last {
+		f.found[n] = false
+		if b.Refs[from+n].Number > 0 {
+			k := b.Packet(from + n)
+			if f.isOver(&k) {
+				last = true
+				break
+			}
+			f.found[n] = f.dec.Decode(&k, &f.segs[n])
+			last = !f.count(&k)
+		}
+		n++
+	}
+	if n == 1 {
+		f.a.Find(&f.segs[0])
+		return n, last
+	}
+	for i := range n {
+		if f.found[i] {
+			f.a.Find(&f.segs[i])
+		}
+	}
+	for i := range n {
+		if f.found[i] {
+			f.touched += f.segs[i].Touch()
+		}
+	}
+	return n, last
+}
+
+// isOver reports whether a packet is behind the part of the capture that is asked for.
+func (f *front) isOver(k *capture.Packet) bool {
+	return f.seen.Packets > 0 && f.opts.MaxDuration > 0 && k.Time-f.seen.First > f.opts.MaxDuration
+}
+
+// count takes in what is to be known of a packet as such, and reports whether to go on behind it.
+func (f *front) count(k *capture.Packet) bool {
+	r := &f.seen
+	if r.Packets == 0 {
+		r.First, r.Last, f.time = k.Time, k.Time, k.Time
+	}
+	r.Packets++
+	if k.Time < f.time-backStep {
+		r.Backwards++
+		r.FirstBackwards = cmp.Or(r.FirstBackwards, k.Number)
+	}
+	f.time = k.Time
+	r.First, r.Last = min(r.First, k.Time), max(r.Last, k.Time)
+	if len(k.Data) < k.WireLen {
+		r.Cut++
+		r.FirstCut = cmp.Or(r.FirstCut, k.Number)
+	}
+	return f.opts.MaxPackets == 0 || r.Packets < f.opts.MaxPackets
+}
+
+// backStep is how much earlier than the one before a packet may be without a word (ns): several interfaces are not read in
+// perfect order.
+const backStep = int64(10e6)
+
+// take makes a step of a packet, or of a mark of the clock.
+func (f *front) take(ref *capture.Ref, i int) {
+	w := f.w
+	if len(w.steps) == cap(w.steps) {
+		w.steps = append(w.steps, step{})[:len(w.steps)]
+	}
+	w.steps = w.steps[:len(w.steps)+1]
+	st := &w.steps[len(w.steps)-1]
+	f.steps++
+	f.clock = max(f.clock, ref.Time)
+	st.party, st.payload, st.acked = nil, nil, 0
+	st.number, st.time, st.clock, st.worker = ref.Number, ref.Time, f.clock, nobody
+	st.from = int32(len(w.changes))
+	if f.a.Due() <= f.clock {
+		f.timers(ref.Time)
+	}
+	if f.found[i] {
+		f.segment(st, &f.segs[i])
+	}
+	st.to = int32(len(w.changes))
+	if f.own {
+		f.assign(st)
+	}
+}
+
+// segment takes in a segment.
+func (f *front) segment(st *step, s *reassembly.Segment) {
+	f.a.Advanced(f.clock)
+	c, off, to, ok := f.a.Quick(s, st.time, st.number)
+	if !ok {
+		f.at = moment{phase: dissect.ThePacket}
+		f.a.Slow(s, st.time, st.number)
+		return
+	}
+	if to == 0 && s.Length == 0 {
+		return
+	}
+	st.party, _ = c.Data.(*party)
+	st.worker = st.party.worker
+	st.dir, st.offset, st.acked = uint8(s.From()), off, to
+	st.payload, st.push = s.Payload[:s.Length], s.Flags&reassembly.FlagPSH != 0
+}
+
+// timers runs the timers of the reassembly up to the clock: those from before a packet's time, then those from before the latest one.
+func (f *front) timers(time int64) {
+	f.at.phase = dissect.TimersBefore
+	for due := f.a.Due(); due < time; due = f.a.Due() {
+		f.a.Advance(due)
+	}
+	f.at.phase = dissect.TimersWith
+	f.a.Advance(f.clock)
+}
+
+// assign puts a step onto the lists of the workers that it is for.
+func (f *front) assign(st *step) {
+	w, at := f.w, int32(len(f.w.steps)-1)
+	add := func(worker int8) {
+		if own := w.own[worker]; len(own) == 0 || own[len(own)-1] != at {
+			w.own[worker] = append(own, at)
+		}
+	}
+	if st.worker != nobody {
+		add(st.worker)
+	}
+	for i := st.from; i < st.to; i++ {
+		add(w.changes[i].party.worker)
+	}
+}
+
+// finish ends every connection: the capture is over.
+func (f *front) finish(w *work) {
+	f.begin(w)
+	f.at = moment{}
+	f.a.Close()
+}
+
+// tell adds a change.
+func (f *front) tell(c *reassembly.Conn, e change) {
+	e.party, _ = c.Data.(*party)
+	e.moment, e.opener, e.fromStart = f.at, c.Opener, c.FromStart
+	f.w.changes = append(f.w.changes, e)
+}
+
+// Open implements reassembly.Handler.
+func (f *front) Open(c *reassembly.Conn) { c.Data = &party{conn: c, worker: f.who[c.Part]} }
+
+// Chunk implements reassembly.Handler. The bytes are in the batch, or in memory that nobody uses again.
+func (f *front) Chunk(c *reassembly.Conn, d reassembly.Direction, ch reassembly.Chunk) {
+	f.tell(c, change{kind: bytesCame, dir: uint8(d), chunk: ch})
+}
+
+// Stall implements reassembly.Handler.
+func (f *front) Stall(c *reassembly.Conn, d reassembly.Direction, on bool) {
+	f.tell(c, change{kind: stalled, dir: uint8(d), on: on})
+}
+
+// End implements reassembly.Handler.
+func (f *front) End(c *reassembly.Conn, d reassembly.Direction, why reassembly.End, time, packet int64) {
+	f.tell(c, change{kind: directionUp, dir: uint8(d), why: why, chunk: reassembly.Chunk{Time: time, Packet: packet}})
+}
+
+// Heard implements reassembly.Witness.
+func (f *front) Heard(c *reassembly.Conn, d reassembly.Direction) {
+	f.tell(c, change{kind: heard, dir: uint8(d)})
+}
+
+// Acked implements reassembly.Witness.
+func (f *front) Acked(c *reassembly.Conn, d reassembly.Direction, to, packet int64) {
+	f.tell(c, change{kind: acked, dir: uint8(d), chunk: reassembly.Chunk{Offset: to, Packet: packet}})
+}
+
+// Resent implements reassembly.Witness.
+func (f *front) Resent(c *reassembly.Conn, d reassembly.Direction, from, to, time, packet int64) {
+	f.tell(c, change{kind: resent, dir: uint8(d), chunk: reassembly.Chunk{Offset: from, Gap: to - from, Time: time, Packet: packet}})
+}
+
+// Before implements reassembly.Witness.
+func (f *front) Before(c *reassembly.Conn, d reassembly.Direction, n int64) {
+	f.tell(c, change{kind: before, dir: uint8(d), chunk: reassembly.Chunk{Gap: n}})
+}
