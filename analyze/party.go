@@ -10,18 +10,20 @@ import (
 // touches is time: the first one has what packets with payload need, the others are an acknowledgement's.
 type party struct {
 	dialogue *dissect.Dialogue // nil before the first bytes, and where it is not to be dissected
-	conn     *reassembly.Conn  // only what never changes of it is looked at
+	acked    [2]int64          // how far each direction was acknowledged
+	heard    [2]int64          // of each direction, 1 once there was a packet, with or without payload
+	nextAck  [2]uint8
 	worker   int8
 	asked    bool // the dissector was asked for a dialogue
 	early    bool // a direction ended before there was one
 	earlyDir uint8
 	earlyWhy reassembly.End
 	earlyAt  int64
-	heard    [2]int64 // of each direction, 1 once there was a packet, with or without payload
+	conn     *reassembly.Conn // only what never changes of it is looked at
 
-	_     [8]byte
 	acks  [2]acks
 	trail trail
+	_     [16]byte // so that each starts a line
 }
 
 // trail is what seldom happens to a connection.
@@ -32,39 +34,17 @@ type trail struct {
 }
 
 // maxAcks is how many acknowledgements of a direction are remembered.
-const maxAcks = 6
+const maxAcks = 8
 
 // acks are the latest acknowledgements of a direction, a ring: the lower halves of how far they went, and of their packets' numbers.
-type acks struct {
-	last       int64 // how far the latest went
-	to, packet [maxAcks]uint32
-	next       uint8
-	_          [7]byte
-}
+type acks [maxAcks]struct{ to, packet uint32 }
 
-// add notes how far a direction was acknowledged.
-func (k *acks) add(to, packet int64) {
-	k.last = to
-	at := k.next
-	k.to[at], k.packet[at] = uint32(to), uint32(packet)
-	if at++; at == maxAcks {
-		at = 0
-	}
-	k.next = at
-}
-
-// reached returns the first of the remembered packets, at most the latest one, that acknowledged what is before a stream offset.
-func (k *acks) reached(end, latest int64) (packet int64, ok bool) {
-	at := int(k.next)
-	for range maxAcks {
-		if k.packet[at] != 0 && below(k.last, k.to[at]) >= end {
-			return below(latest, k.packet[at]), true
-		}
-		if at++; at == maxAcks {
-			at = 0
-		}
-	}
-	return 0, false
+// acknowledge notes how far a direction was acknowledged.
+func (p *party) acknowledge(dir uint8, to, packet int64) {
+	p.acked[dir] = to
+	x := &p.acks[dir][p.nextAck[dir]%maxAcks]
+	x.to, x.packet = uint32(to), uint32(packet)
+	p.nextAck[dir]++
 }
 
 // below returns the largest number up to top with this lower half.
@@ -88,9 +68,15 @@ type proven struct {
 	w *worker
 }
 
-// AckedAt implements dissect.TCP, by the latest 6 acknowledgements.
+// AckedAt implements dissect.TCP, by the latest 8 acknowledgements.
 func (p *proven) AckedAt(dir int, end int64) (packet int64, ok bool) {
-	return p.acks[dir].reached(end, p.w.latest)
+	for i := range uint8(maxAcks) {
+		x := &p.acks[dir][(p.nextAck[dir]+i)%maxAcks]
+		if x.packet != 0 && below(p.acked[dir], x.to) >= end {
+			return below(p.w.latest, x.packet), true
+		}
+	}
+	return 0, false
 }
 
 // ResentAt implements dissect.TCP, by the latest 8 packets that carried bytes of the direction again.

@@ -185,7 +185,7 @@ func (w *worker) take(k *work, st *step) {
 // next takes the next bytes of a direction, and what is acknowledged with them.
 func (w *worker) next(p *party, st *step) {
 	if st.acked > 0 {
-		p.acks[1-st.dir&1].add(st.acked, st.number)
+		p.acknowledge(1-st.dir&1, st.acked, st.number)
 	}
 	if len(st.payload) == 0 {
 		return
@@ -217,7 +217,7 @@ func (w *worker) lookAhead(list []step) {
 		if p == nil {
 			continue
 		}
-		n += int64(p.acks[1-list[i].dir&1].next)
+		n += p.acked[0] + int64(p.acks[1-list[i].dir&1][0].to)
 		if len(list[i].payload) > 0 {
 			dialogues[i] = p.dialogue
 		}
@@ -253,7 +253,7 @@ func (w *worker) handle(e *change) {
 	case heard:
 		p.heard[d] = 1
 	case acked:
-		p.acks[d].add(e.chunk.Offset, e.chunk.Packet)
+		p.acknowledge(e.dir, e.chunk.Offset, e.chunk.Packet)
 	case resent:
 		w.resent(e)
 	case before:

@@ -123,7 +123,7 @@ func (h *half) layoutEnds(l *protocol.Layout, x int64, b []byte) (c [2]candidate
 		if !h.readable(x+int64(sh.LengthAt), int64(sh.LengthWidth)) {
 			return c
 		}
-		fixed += int64(h.number(b[sh.LengthAt:], sh.LengthWidth, h.c.d.opts.LittleEndian))
+		fixed += int64(number(b[sh.LengthAt:], sh.LengthWidth, h.c.d.opts.LittleEndian))
 	}
 	c[0].end = x + fixed
 	if len(l.Tail) == 0 {
@@ -135,7 +135,7 @@ func (h *half) layoutEnds(l *protocol.Layout, x int64, b []byte) (c [2]candidate
 	case w == 0:
 		c[1].end = x + fixed + int64(sh.TailFixed)
 	case h.readable(x+fixed, w):
-		c[1].end = x + fixed + int64(sh.TailFixed) + int64(h.number(b[fixed:], int(w), h.c.d.opts.LittleEndian))
+		c[1].end = x + fixed + int64(sh.TailFixed) + int64(number(b[fixed:], int(w), h.c.d.opts.LittleEndian))
 	}
 	return c
 }
@@ -150,7 +150,7 @@ func (h *half) readable(x, n int64) bool {
 }
 
 // number reads an unsigned integer of 1 or 2 bytes.
-func (h *half) number(b []byte, width int, little bool) int {
+func number(b []byte, width int, little bool) int {
 	if width == 1 {
 		return int(b[0])
 	}
@@ -239,7 +239,7 @@ func (h *half) deviantLengths(list []candidate, v candidate) []candidate {
 		at := int64(sh.LengthAt)
 		c := v
 		c.kind, c.wide, c.little = byteOrder, 2, !little
-		c.end = h.pos + int64(sh.Fixed) + int64(h.number(b[at:], 2, !little))
+		c.end = h.pos + int64(sh.Fixed) + int64(number(b[at:], 2, !little))
 		list = append(list, c)
 		c.kind, c.wide = width, 1
 		c.end = h.pos + at + 1 + int64(b[at])
@@ -248,7 +248,7 @@ func (h *half) deviantLengths(list []candidate, v candidate) []candidate {
 		for _, order := range [2]bool{little, !little} {
 			c := v
 			c.kind, c.wide, c.little = width, 2, order
-			c.end = h.pos + int64(sh.Fixed) + 2 + int64(h.number(b[sh.Fixed:], 2, order))
+			c.end = h.pos + int64(sh.Fixed) + 2 + int64(number(b[sh.Fixed:], 2, order))
 			list = append(list, c)
 		}
 	}

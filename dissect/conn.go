@@ -26,7 +26,8 @@ func (c *Conn) Device() string { return c.device }
 // Dialogue is what goes on on one connection. What the usual packet needs stands first: with many connections, each line of the
 // processor's cache that is not touched is time.
 type Dialogue struct {
-	easy      bool // the usual way is open
+	easy      bool  // the usual way is open
+	waits     uint8 // a bit for each direction in which a packet waits for its tail
 	sideKnown bool
 	standing  standing
 	changed   bool // the records' Conn is to be told what is known
@@ -47,16 +48,21 @@ type Dialogue struct {
 	frames       int64
 	transactions int64
 	session      session
-	pulse        pulse
-	half         [2]half
-	wait         [2]waiting // of each direction
 
-	chronicle *chronicle // nil while nobody asked
-	unclaimed []*unclaimed
+	pulse     pulse
 	device    string
+	chronicle *chronicle // nil while nobody asked
+	_         [8]byte
+	beats     beats
 	// order tells which of two connections was there first; number is where its number will be, if it is not known.
 	order  int64
 	number *int
+
+	half [2]half
+	wait [2]waiting // of each direction
+
+	tokens    tokens
+	unclaimed []*unclaimed
 
 	prev, next *Dialogue // others that have not ended
 
@@ -67,12 +73,14 @@ type Dialogue struct {
 	closer int   // the direction that ended first, -1 while none has
 	clock  int64 // the latest time (ns) of the capture when a packet came with an earlier one
 
-	guessed  bool // neither a SYN nor an option tells the sides
-	evidence int
+	guessed bool // neither a SYN nor an option tells the sides
+	// forced rises when both directions ended and yet each waits for the other: then responses
+	// are held only for requests that stand in the bytes at hand, and at last for none.
+	forced   uint8
+	evidence int32
 	held     []record       // records that wait until the connection is known to be NUBISON
 	late     []*Transaction // unanswered ones whose answer may yet come, by age
 
-	tokens    tokens
 	loginTime int64          // of the last login's answer
 	accused   map[token]bool // unknown tokens that were reported
 	slots     []int32        // places for transactions behind the first ones, free to be used again
@@ -80,10 +88,6 @@ type Dialogue struct {
 
 	violations, missing int64
 	short               int // packets that went the short way
-
-	// forced rises when both directions ended and yet each waits for the other: then responses
-	// are held only for requests that stand in the bytes at hand, and at last for none.
-	forced int
 }
 
 // standing says whether the connection is known to carry NUBISON.

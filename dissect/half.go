@@ -29,8 +29,8 @@ const (
 type half struct {
 	pos      int64 // the boundary: stream offset of buf[0]
 	lastTime int64
-	latest   int64 // the capture packet of the latest bytes
-	requests requests
+	latest   int64    // the capture packet of the latest bytes
+	requests requests // two lines with what is before it
 
 	c    *Dialogue
 	peer *half
@@ -67,6 +67,7 @@ type half struct {
 	unproved protocol.Artefacts // what makes it uncertain that packets start where they seem to
 	large    bool               // a segment was larger than an Ethernet frame: offload joins them
 	drained  bool               // it finished, and all of it is settled
+	_        [16]byte           // so that each half starts a line
 }
 
 // drift says whether a direction is in step with its packets.

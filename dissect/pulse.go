@@ -2,7 +2,6 @@ package dissect
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -50,40 +49,58 @@ const (
 type pulse struct {
 	heard  int64 // time of the device's last packet
 	period int64 // between heartbeats, 0 while it is not known
-	told   int32 // 1 that a beat is missed, 2 that the device is silent
-	n      int32 // of gaps
 	beat   int64 // time of the last heartbeat
-	gaps   [beatsLearned]int64
+	told   uint8 // 1 that a beat is missed, 2 that the device is silent
+}
+
+// beats are the latest intervals between heartbeats.
+type beats struct {
+	gaps [beatsLearned]int64 // a ring
+	n    uint32
+}
+
+// period is the middle one of the intervals, 0 where there are too few.
+func (s *beats) period() int64 {
+	k := min(s.n, beatsLearned)
+	if k < minLearned {
+		return 0
+	}
+	list := s.gaps
+	for i := 1; i < int(k); i++ { // so few are sorted best by inserting
+		for j := i; j > 0 && list[j] < list[j-1]; j-- {
+			list[j], list[j-1] = list[j-1], list[j]
+		}
+	}
+	return list[k/2]
 }
 
 // feel takes in a packet of the device.
 func (c *Dialogue) feel(dir int, letter byte, time int64) {
-	p := &c.pulse
 	if dir != c.deviceDir {
 		return
 	}
+	p := &c.pulse
 	p.heard, p.told = max(p.heard, time), 0
 	switch letter {
 	case 'H':
 		if p.beat > 0 && time > p.beat {
-			p.gaps[p.n%beatsLearned] = time - p.beat
-			p.n++
+			c.beats.gaps[c.beats.n%beatsLearned] = time - p.beat
+			c.beats.n++
+			p.period = c.beats.period()
 		}
 		p.beat = max(p.beat, time)
-		if k := min(p.n, beatsLearned); k >= minLearned {
-			list := p.gaps
-			slices.Sort(list[:k])
-			p.period = list[k/2]
-		}
 	case 'L':
 		if c.device != "" {
 			c.d.add(&arrival{c.conn, c.device, time})
 		}
 	}
-	if due := c.pulseDue(); due > 0 {
-		c.armBy(due)
+	if p.period > 0 {
+		c.armBy(p.late())
 	}
 }
+
+// late is the moment at which a beat is missed.
+func (p *pulse) late() int64 { return p.heard + p.period + max(p.period/2, second) }
 
 // pulseDue is the moment at which the device's silence says something, 0 for never.
 func (c *Dialogue) pulseDue() int64 {
@@ -93,7 +110,7 @@ func (c *Dialogue) pulseDue() int64 {
 	}
 	switch p.told {
 	case 0:
-		return p.heard + p.period + max(p.period/2, second)
+		return p.late()
 	case 1:
 		return p.heard + 3*p.period + second
 	}

@@ -79,9 +79,9 @@ func (h *half) incomplete(l *protocol.Layout, end int64) bool {
 	declared := int64(-1)
 	switch {
 	case sh.LengthWidth > 0:
-		declared = int64(sh.Fixed) + int64(h.number(h.buf[sh.LengthAt:], sh.LengthWidth, h.c.d.opts.LittleEndian))
+		declared = int64(sh.Fixed) + int64(number(h.buf[sh.LengthAt:], sh.LengthWidth, h.c.d.opts.LittleEndian))
 	case sh.TailLengthWidth > 0 && n >= int64(sh.Fixed+sh.TailLengthWidth):
-		declared = int64(sh.Fixed+sh.TailFixed) + int64(h.number(h.buf[sh.Fixed:], sh.TailLengthWidth, false))
+		declared = int64(sh.Fixed+sh.TailFixed) + int64(number(h.buf[sh.Fixed:], sh.TailLengthWidth, false))
 	}
 	return declared < 0 || declared > n && h.over() && end == h.seen() || sh.LengthWidth > 0 && l.Letter != 'D' && declared > n
 }
@@ -126,7 +126,7 @@ func (h *half) fill(s *settled, c candidate) {
 				size = c.wide
 			}
 			if at+size <= n {
-				length = h.number(s.Raw[at:], size, h.littleFor(c))
+				length = number(s.Raw[at:], size, h.littleFor(c))
 			}
 		case size == 0:
 			size = length
@@ -178,7 +178,7 @@ func (h *half) judgeLength(s *settled, c candidate) {
 func declared(s *settled, h *half) int {
 	for _, f := range s.Fields {
 		if f.Kind == protocol.Length {
-			return h.number(f.Value, len(f.Value), h.c.d.opts.LittleEndian)
+			return number(f.Value, len(f.Value), h.c.d.opts.LittleEndian)
 		}
 	}
 	return 0
@@ -229,7 +229,7 @@ func (h *half) wanted(l *protocol.Layout, n int) int {
 	sh := l.Shape()
 	want := sh.Fixed
 	if sh.LengthWidth > 0 && n >= sh.LengthAt+sh.LengthWidth {
-		want += h.number(h.buf[sh.LengthAt:], sh.LengthWidth, h.c.d.opts.LittleEndian)
+		want += number(h.buf[sh.LengthAt:], sh.LengthWidth, h.c.d.opts.LittleEndian)
 	}
 	if sh.TailLengthWidth > 0 && n > sh.Fixed {
 		want += sh.TailFixed + int(h.buf[sh.Fixed])

@@ -82,7 +82,7 @@ func (h *half) fast() bool {
 	}
 	n := sh.Fixed
 	if sh.LengthWidth > 0 {
-		n += h.number(h.buf[sh.LengthAt:], sh.LengthWidth, h.c.d.opts.LittleEndian)
+		n += number(h.buf[sh.LengthAt:], sh.LengthWidth, h.c.d.opts.LittleEndian)
 	}
 	if n != len(h.buf) || !h.segs[0].push {
 		return false

@@ -18,7 +18,7 @@ func (d *Dissector) Usual(c *Dialogue, dir int, b []byte, w Whole) bool {
 		return false
 	}
 	h := &c.half[dir&1]
-	if (c.wait[0].size|c.wait[1].size) != 0 && !c.endsWait(h, b, w) {
+	if c.waits != 0 && !c.endsWait(h, b, w) {
 		return false
 	}
 	x := write{b, w.Offset, w.Time, w.Packet}
@@ -32,6 +32,16 @@ func (d *Dissector) Usual(c *Dialogue, dir int, b []byte, w Whole) bool {
 	}
 	return true
 }
+
+// dirOf is the direction of a half, other the half of the other direction: what stands in the half is farther away.
+func (c *Dialogue) dirOf(h *half) int {
+	if h == &c.half[1] {
+		return 1
+	}
+	return 0
+}
+
+func (c *Dialogue) other(h *half) *half { return &c.half[1-c.dirOf(h)] }
 
 // ease notes whether packets may be settled the usual way from here on: nothing is in doubt on the connection, and nothing waits.
 func (c *Dialogue) ease() {
@@ -56,7 +66,7 @@ func (c *Dialogue) leave() {
 		h.scanned = max(h.scanned, h.pos)
 		if w.size > 0 {
 			h.add(h.pos, w.raw[:w.size], segment{start: h.pos, end: h.pos + int64(w.size), time: w.time, packet: w.packet, push: true})
-			c.endWait(w)
+			c.endWait(i)
 		}
 	}
 }
@@ -70,8 +80,10 @@ type waiting struct {
 }
 
 // endWait tells that what waited is settled, or goes the long way.
-func (c *Dialogue) endWait(w *waiting) {
+func (c *Dialogue) endWait(dir int) {
+	w := &c.wait[dir]
 	w.size = 0
+	c.waits &^= 1 << dir
 	if w.until != 0 {
 		w.until = 0
 		c.d.stale++
@@ -87,39 +99,46 @@ type write struct {
 
 // waitFor keeps a packet whose optional tail may yet come.
 func (c *Dialogue) waitFor(h *half, w write) bool {
-	x := &c.wait[h.dir]
+	dir := c.dirOf(h)
+	x := &c.wait[dir]
 	if c.d.now-max(h.lastTime, w.time) >= second || len(w.b) > len(x.raw) {
 		return false
 	}
 	h.lastTime, h.latest = max(h.lastTime, w.time), max(h.latest, w.packet)
 	x.time, x.packet, x.until, x.size = w.time, w.packet, h.lastTime+second, uint8(len(w.b))
 	copy(x.raw[:], w.b)
-	c.d.timers.push(timer{at: x.until, order: c.order*timerKinds + int64(h.dir), c: c}, c.d.now, c.d.timeout)
+	c.waits |= 1 << dir
+	c.d.timers.push(timer{at: x.until, order: c.order*timerKinds + int64(dir), c: c}, c.d.now, c.d.timeout)
 	return true
 }
 
 // endsWait settles what waits to see whether an optional tail comes, if b comes instead. It returns false if b may be the tail, or
 // else may need to be looked at beside what waits.
 func (c *Dialogue) endsWait(h *half, b []byte, w Whole) bool {
-	if c.wait[h.dir].size > 0 && !(c.follows(h, b) && c.settleWait(h)) {
+	dir := c.dirOf(h)
+	if c.waits>>dir&1 != 0 && !(c.follows(&c.wait[dir], b) && c.settleWait(dir)) {
 		return false
 	}
-	x := &c.wait[h.peer.dir]
-	if x.size == 0 || string(b[1:protocol.HeaderSize]) != string(x.raw[1:protocol.HeaderSize]) {
+	x := &c.wait[1-dir]
+	if c.waits>>(1-dir)&1 == 0 || string(b[1:protocol.HeaderSize]) != string(x.raw[1:protocol.HeaderSize]) {
 		return true
 	}
 	// An answer: then what was seen of the request was all of it.
-	return x.raw[0] != 'R' && b[0] == 'R' && x.packet < w.Packet && c.d.now-w.Time < second && c.settleWait(h.peer)
+	return x.raw[0] != 'R' && b[0] == 'R' && x.packet < w.Packet && c.d.now-w.Time < second && c.settleWait(1-dir)
 }
 
 // follows reports whether a response that waits is followed by a packet with a token that the connection knows.
-func (c *Dialogue) follows(h *half, b []byte) bool {
-	return c.wait[h.dir].raw[0] == 'R' && len(b) >= protocol.TokenAt+protocol.TokenSize && requestWays[b[0]] != nil && c.tokens.has(token(b[protocol.TokenAt:]))
+func (c *Dialogue) follows(x *waiting, b []byte) bool {
+	if x.raw[0] != 'R' || len(b) < protocol.TokenAt+protocol.TokenSize || requestWays[b[0]] == nil {
+		return false
+	}
+	t := b[protocol.TokenAt:][:protocol.TokenSize]
+	return c.session.carried && string(c.session.token[:]) == string(t) || c.tokens.has(token(t))
 }
 
 // settleWait settles the packet that waits in a direction, without a tail.
-func (c *Dialogue) settleWait(h *half) bool {
-	x := &c.wait[h.dir]
+func (c *Dialogue) settleWait(dir int) bool {
+	h, x := &c.half[dir], &c.wait[dir]
 	w := write{x.raw[:x.size], h.pos, x.time, x.packet}
 	if !c.d.opts.Brief {
 		w.b = c.d.rec.keepRaw(w.b)
@@ -137,7 +156,7 @@ func (c *Dialogue) settleWait(h *half) bool {
 		}
 		c.request(h, l.layout, false, w)
 	}
-	c.endWait(x)
+	c.endWait(dir)
 	h.passed(w)
 	return true
 }
@@ -145,7 +164,7 @@ func (c *Dialogue) settleWait(h *half) bool {
 // tickWait settles the packet that waits in a direction, because it was waited for long enough.
 func (c *Dialogue) tickWait(dir int) {
 	c.wait[dir].until = 0
-	if c.settleWait(&c.half[dir]) {
+	if c.settleWait(dir) {
 		c.short++
 		return
 	}
@@ -189,7 +208,7 @@ var requestWays, answerWays = func() (requests, answers [256]*way) {
 // requestWay returns the way of a request that this side may send, nil if it is none.
 func (c *Dialogue) requestWay(h *half, b []byte) *way {
 	l := requestWays[b[0]]
-	if l == nil || len(b) < l.fixed || l.from != c.sideOf(h.dir) {
+	if l == nil || len(b) < l.fixed || l.from != c.sideOf(c.dirOf(h)) {
 		return nil
 	}
 	return l
@@ -203,7 +222,7 @@ func (c *Dialogue) usualRequest(h *half, w write) bool {
 	n, tail := l.fixed, false
 	switch {
 	case l.lengthWidth > 0:
-		n += h.number(w.b[l.lengthAt:], l.lengthWidth, c.d.opts.LittleEndian)
+		n += number(w.b[l.lengthAt:], l.lengthWidth, c.d.opts.LittleEndian)
 	case l.tail && len(w.b) == n:
 		return c.waitFor(h, w)
 	case l.tail:
@@ -243,12 +262,12 @@ var isLetter = func() (is [256]bool) {
 
 // strongInside is strong for bytes inside a write.
 func (c *Dialogue) strongInside(h *half, b, vouched []byte) bool {
-	if x := &c.wait[h.peer.dir]; x.size > 0 && len(b) >= protocol.HeaderSize && string(b[1:protocol.HeaderSize]) == string(x.raw[1:protocol.HeaderSize]) {
+	if x := &c.wait[1-c.dirOf(h)]; c.waits != 0 && x.size > 0 && len(b) >= protocol.HeaderSize && string(b[1:protocol.HeaderSize]) == string(x.raw[1:protocol.HeaderSize]) {
 		return true // it may be
 	}
 	switch {
 	case b[0] == 'R':
-		return len(b) >= protocol.HeaderSize && h.peer.requests.outstanding(sid(b[1:protocol.HeaderSize]))
+		return len(b) >= protocol.HeaderSize && c.other(h).requests.outstanding(sid(b[1:protocol.HeaderSize]))
 	case b[0] == 'L' || len(b) < protocol.TokenAt+protocol.TokenSize:
 		return false // a login is a write of its own
 	}
@@ -277,7 +296,7 @@ func (c *Dialogue) unsuspicious(h *half, b []byte) bool {
 // answeredBy returns the request that a successful response answers in time, and the way of the response; nil if it is
 // not usual.
 func (c *Dialogue) answeredBy(h *half, w write) (*transaction, *way) {
-	t := h.peer.requests.find(sid(w.b[1:protocol.HeaderSize]))
+	t := c.other(h).requests.find(sid(w.b[1:protocol.HeaderSize]))
 	if t == nil || w.b[protocol.StatusAt] != 1 || w.time >= c.lateFrom(t) {
 		return nil, nil
 	}
@@ -325,8 +344,7 @@ func (h *half) passed(w write) {
 // means nothing.
 func (c *Dialogue) Touch(b []byte) int64 {
 	x, y := &c.half[0], &c.half[1]
-	return c.deadline + c.wait[0].time + c.wait[1].time + c.pulse.heard + x.pos + y.pos +
-		x.requests.done.start + y.requests.done.start + int64(b[len(b)-1])
+	return c.deadline + c.frames + c.pulse.heard + x.pos + y.pos + x.requests.done.start + y.requests.done.start + int64(b[len(b)-1])
 }
 
 // TouchID does so with what the session ID in the bytes leads to.
@@ -364,7 +382,7 @@ func (c *Dialogue) wholeFrame(h *half, l *protocol.Layout, tail bool, w write) *
 		size := k.Size
 		switch {
 		case k.Kind == protocol.Length:
-			length = h.number(w.b[at:], size, c.d.opts.LittleEndian)
+			length = number(w.b[at:], size, c.d.opts.LittleEndian)
 		case size == 0:
 			size = length
 		}
@@ -376,7 +394,7 @@ func (c *Dialogue) wholeFrame(h *half, l *protocol.Layout, tail bool, w write) *
 
 // request settles a request.
 func (c *Dialogue) request(h *half, l *protocol.Layout, tail bool, w write) {
-	t := c.newTransaction(sid(w.b[1:protocol.HeaderSize]), h.dir)
+	t := c.newTransaction(sid(w.b[1:protocol.HeaderSize]), c.dirOf(h))
 	t.letter, t.requestTime, t.size, t.offset = w.b[0], w.time, len(w.b), w.offset
 	t.packets = append(t.packets, w.packet)
 	t.raw = append(t.raw, w.b[:min(len(w.b), maxBytes)]...)
@@ -409,12 +427,12 @@ func (c *Dialogue) respond(h *half, t *transaction, l *protocol.Layout, tail boo
 		f.RequestLetter, f.role, f.slot = t.letter, asResponse, t.slot
 		c.out(f)
 	}
-	c.answered(h.peer, t)
+	c.answered(c.other(h), t)
 }
 
 // count counts a packet instead of telling it.
 func (c *Dialogue) count(h *half, w write) {
 	c.frames++
-	c.feel(h.dir, w.b[0], w.time)
+	c.feel(c.dirOf(h), w.b[0], w.time)
 	c.d.rec.countFrame(w.b[0])
 }

@@ -349,11 +349,13 @@ type witness struct {
 	told []string
 }
 
-func (w *witness) tell(format string, args ...any) { w.told = append(w.told, fmt.Sprintf(format, args...)) }
+func (w *witness) tell(format string, args ...any) {
+	w.told = append(w.told, fmt.Sprintf(format, args...))
+}
 
-func (w *witness) Heard(_ *Conn, d Direction)               { w.tell("heard %d", d) }
-func (w *witness) Acked(_ *Conn, d Direction, to, _ int64)  { w.tell("acked %d to %d", d, to) }
-func (w *witness) Before(_ *Conn, d Direction, n int64)     { w.tell("before %d %d", d, n) }
+func (w *witness) Heard(_ *Conn, d Direction)              { w.tell("heard %d", d) }
+func (w *witness) Acked(_ *Conn, d Direction, to, _ int64) { w.tell("acked %d to %d", d, to) }
+func (w *witness) Before(_ *Conn, d Direction, n int64)    { w.tell("before %d %d", d, n) }
 func (w *witness) Resent(_ *Conn, d Direction, from, to, _, _ int64) {
 	w.tell("resent %d %d-%d", d, from, to)
 }

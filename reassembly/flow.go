@@ -38,7 +38,7 @@ type live struct {
 // whole is a flow with what it has while it lives, side by side.
 type whole struct {
 	flow
-	_ [24]byte // so that Conn starts a line
+	_ [32]byte // so that Conn starts a line
 	live
 }
 

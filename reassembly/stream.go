@@ -33,7 +33,7 @@ type Conn struct {
 	Opened int64
 	// Addr are the two endpoints; Addr[0] is the side that opened the connection
 	// where a SYN shows it, else the sender of the first packet.
-	Addr [2]netip.AddrPort
+	Addr   [2]netip.AddrPort
 	before [2]int64 // what a Witness was told of bytes before offset 0
 }
 
