@@ -11,19 +11,20 @@ import (
 // front finds segments and reassembles them. What follows for the connections' bytes it writes into steps, one for each packet, which
 // the workers take up while it goes on. It is the handler of its reassembly.
 type front struct {
-	opts  Options
-	dec   reassembly.Decoder
-	a     *reassembly.Assembler
-	who   [reassembly.Parts]int8 // the worker of each part of the connections
-	segs  [ahead]reassembly.Segment
-	found [ahead]bool
-	w     *work
-	at    moment
-	seen  Result // what follows from the packets themselves, so far
-	time  int64  // of the latest packet
-	clock int64  // the latest time so far
-	steps int64  // so far
-	own   bool   // workers have lists of their own steps
+	opts   Options
+	dec    reassembly.Decoder
+	a      *reassembly.Assembler
+	who    [reassembly.Parts]int8 // the worker of each part of the connections
+	segs   [ahead]reassembly.Segment
+	found  [ahead]bool
+	w      *work
+	at     moment
+	seen   Result            // what follows from the packets themselves, so far
+	time   int64             // of the latest packet
+	clock  int64             // the latest time so far
+	steps  int64             // so far
+	own    bool              // workers have lists of their own steps
+	handOn func(*work) *work // once the capture is over
 	// touched keeps what was looked at from being left out as useless.
 	touched int64
 }
@@ -244,17 +245,25 @@ func (f *front) assign(st *step) {
 	}
 }
 
-// finish ends every connection: the capture is over.
-func (f *front) finish(w *work) {
+// finish ends every connection: the capture is over. What comes of it is in a work, or in several, each of which is handed on for
+// another one.
+func (f *front) finish(w *work, handOn func(*work) *work) *work {
 	f.begin(w)
-	f.at = moment{}
+	f.at, f.handOn = moment{}, handOn
 	f.a.Close()
+	return f.w
 }
+
+// portion is the number of changes that are handed on at once when the capture is over.
+const portion = 1024
 
 // tell adds a change.
 func (f *front) tell(c *reassembly.Conn, e change) {
 	e.party, _ = c.Data.(*party)
 	e.moment, e.opener, e.fromStart = f.at, c.Opener, c.FromStart
+	if f.handOn != nil && len(f.w.changes) >= portion {
+		f.begin(f.handOn(f.w))
+	}
 	f.w.changes = append(f.w.changes, e)
 }
 

@@ -43,7 +43,8 @@ type work struct {
 	batch   capture.Batch
 	seen    Result // of the packets up to its end
 	err     error  // why it is the last one with packets
-	over    bool   // it has no packets: the connections that are left end
+	over    bool   // it has no packets: connections that are left end
+	last    bool   // and these are all of them
 	steps   []step
 	changes []change
 	first   int64          // the first of the steps is the so-many-th
@@ -150,9 +151,16 @@ func (p *pipeline) share(ctx context.Context, in <-chan *work) {
 		rest.err = cmp.Or(w.err, rest.err)
 		p.hand(w)
 	}
-	rest.over, rest.seen = true, p.front.seen
-	p.front.finish(rest)
 	p.mu.Unlock()
+	why := rest.err
+	rest.err, rest.over = nil, true
+	rest = p.front.finish(rest, func(w *work) *work {
+		p.hand(w)
+		next := p.newWork()
+		next.over = true
+		return next
+	})
+	rest.err, rest.last, rest.seen = why, true, p.front.seen
 	p.hand(rest)
 	for _, k := range p.workers {
 		close(k.in)
@@ -174,11 +182,14 @@ func (p *pipeline) merge() (Result, error) {
 	for w := range p.order {
 		w.done.Wait()
 		p.put(w.parts)
-		if w.over {
+		if w.last {
 			if errors.Is(w.err, io.EOF) {
 				w.err = nil
 			}
 			return p.tell(p.result(w.seen)), w.err
+		}
+		if w.over {
+			continue
 		}
 		if p.opts.Progress != nil {
 			p.opts.Progress(w.seen.Capture.Read, w.seen.Capture.Size)

@@ -213,7 +213,11 @@ func (r *run) settle() {
 // finish ends every connection: the capture is over.
 func (r *run) finish(stats capture.Stats) Result {
 	r.work.over = true
-	r.p.front.finish(r.work)
+	r.p.front.finish(r.work, func(w *work) *work {
+		r.settle()
+		return w
+	})
+	r.work.last = true
 	r.settle()
 	return r.p.tell(r.result(stats))
 }

@@ -51,7 +51,7 @@ func (w *worker) work(k *work) {
 	}
 }
 
-// finish ends every connection: the capture is over.
+// finish ends connections, and at last what is left: the capture is over.
 func (w *worker) finish(k *work) {
 	for i := range k.changes {
 		if e := &k.changes[i]; e.party.worker == w.id {
@@ -59,6 +59,10 @@ func (w *worker) finish(k *work) {
 			w.d.Turn(w.turn)
 			w.handle(e)
 		}
+	}
+	if n := len(k.changes); !k.last {
+		w.d.Reached(dissect.Moment{Packet: always, Order: k.changes[n-1].order})
+		return
 	}
 	w.turn = dissect.Moment{Packet: always, Phase: dissect.TimersWith}
 	w.d.Turn(w.turn)

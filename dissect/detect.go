@@ -34,7 +34,8 @@ func (c *Dialogue) reject() {
 	for i := range c.half {
 		h := &c.half[i]
 		c.releaseAll(&h.requests)
-		h.buf, h.back, h.segs, h.doubtful = nil, nil, nil, nil
+		h.rest()
+		h.doubtful = nil
 	}
 }
 

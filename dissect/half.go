@@ -95,6 +95,9 @@ func (h *half) add(off int64, b []byte, s segment) {
 		h.pos = off
 	}
 	h.grow(len(b))
+	if h.segs == nil {
+		h.segs = h.c.d.stock.segs.get(fewSegments)
+	}
 	h.buf = append(h.buf, b...)
 	h.segs = append(h.segs, s)
 	h.silent = false
@@ -125,10 +128,23 @@ func (h *half) grow(n int) {
 		return
 	}
 	need := len(h.buf) + n
-	if cap(h.back) < need {
-		h.back = make([]byte, 0, max(need*2, 64))
+	if cap(h.back) >= need {
+		h.buf = append(h.back[:0], h.buf...)
+		return
 	}
-	h.buf = append(h.back[:0], h.buf...)
+	stock := &h.c.d.stock
+	bigger := stock.room(max(need*2, 64))
+	h.buf = append(bigger, h.buf...)
+	stock.bytes.put(h.back)
+	h.back = bigger
+}
+
+// rest gives back the memory for what waits, while nothing does.
+func (h *half) rest() {
+	stock := &h.c.d.stock
+	stock.bytes.put(h.back)
+	stock.segs.put(h.segs)
+	h.buf, h.back, h.segs = nil, nil, nil
 }
 
 // advance moves the boundary to x, and lets go of what is before it.

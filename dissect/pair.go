@@ -349,7 +349,8 @@ func (c *Dialogue) finish() {
 		h := &c.half[i]
 		h.requests.done.release(&c.d.stock)
 		c.releaseAll(&h.requests)
-		h.buf, h.back, h.segs, h.doubtful = nil, nil, nil, nil
+		h.rest()
+		h.doubtful = nil
 	}
 }
 

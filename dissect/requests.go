@@ -438,10 +438,23 @@ func (f *history) release(s *stock) {
 	f.list, f.index = nil, nil
 }
 
-// stock keeps the memory of histories, to be used again: connections come and go.
+// stock keeps memory to be used again: connections come and go, and what waits in them.
 type stock struct {
 	pasts  shelf[past]
 	places shelf[uint32]
+	bytes  shelf[byte]
+	segs   shelf[segment]
+}
+
+// fewSegments is how many segments wait mostly.
+const fewSegments = 4
+
+// room returns room for so many bytes at least.
+func (s *stock) room(n int) []byte {
+	if n > maxShelved {
+		return make([]byte, 0, n)
+	}
+	return s.bytes.get(1 << bits.Len(uint(n-1)))
 }
 
 // shelf keeps slices by the powers of two that are their capacities.
@@ -450,8 +463,11 @@ type shelf[T any] struct {
 	n    int // elements in all
 }
 
-// maxShelf bounds the elements that a shelf keeps.
-const maxShelf = 1 << 18
+// maxShelf bounds the elements that a shelf keeps, maxShelved those of each of its slices.
+const (
+	maxShelf   = 1 << 18
+	maxShelved = 1 << 11
+)
 
 // get returns a slice of a capacity that is a power of two, at most 2,048; what is in it is left from before.
 func (s *shelf[T]) get(size int) []T {
@@ -468,7 +484,7 @@ func (s *shelf[T]) get(size int) []T {
 }
 
 func (s *shelf[T]) put(x []T) {
-	if n := cap(x); n > 0 && s.n+n <= maxShelf {
+	if n := cap(x); n > 0 && n <= maxShelved && n&(n-1) == 0 && s.n+n <= maxShelf {
 		list := &s.free[bits.TrailingZeros(uint(n))]
 		*list = append(*list, x)
 		s.n += n

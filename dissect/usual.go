@@ -47,6 +47,10 @@ func (c *Dialogue) other(h *half) *half { return &c.half[1-c.dirOf(h)] }
 func (c *Dialogue) ease() {
 	c.easy = c.standing == confirmed && c.sideKnown && !c.uncertain && !c.finished && len(c.unclaimed) == 0 && c.session.ended == nil &&
 		c.half[0].calm() && c.half[1].calm() && !c.d.opts.Thorough
+	if c.easy {
+		c.half[0].rest()
+		c.half[1].rest()
+	}
 }
 
 // calm reports whether nothing is in doubt in a direction.
