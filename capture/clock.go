@@ -17,6 +17,8 @@ type clock struct {
 	shift uint   // 0 to 127, for powers of two
 	// The offset in nanoseconds, as a 128-bit number.
 	hi, lo uint64
+	// plain tells that the product alone is the time, as long as it fits: no division, shift or offset.
+	plain bool
 }
 
 // defaultResol is if_tsresol where an interface has none: microseconds.
@@ -41,6 +43,7 @@ func newClock(resol uint8, offset int64) clock {
 	if offset < 0 {
 		c.hi -= second // uint64(offset) is too large by 2^64
 	}
+	c.plain = c.div == 1 && c.shift == 0 && offset == 0
 	return c
 }
 
@@ -53,6 +56,13 @@ func pow10(exp uint) uint64 {
 }
 
 func (c *clock) nanos(ticks uint64) int64 {
+	if hi, lo := bits.Mul64(ticks, c.mul); c.plain && hi == 0 && lo <= math.MaxInt64 {
+		return int64(lo)
+	}
+	return c.exact(ticks)
+}
+
+func (c *clock) exact(ticks uint64) int64 {
 	if c.div != 1 {
 		if c.div == 0 {
 			ticks = 0

@@ -1,7 +1,5 @@
 package capture
 
-import "encoding/binary"
-
 // The magic numbers of pcap files, as the writer's byte order has them.
 const (
 	magicMicro    = 0xa1b2c3d4
@@ -11,7 +9,7 @@ const (
 
 // pcap is a classic capture file (draft-ietf-opsawg-pcap).
 type pcap struct {
-	order  binary.ByteOrder
+	order  byteOrder
 	link   LinkType
 	scale  int64 // ns per unit of the sub-second field
 	header int   // size of a packet header
@@ -21,9 +19,9 @@ type pcap struct {
 
 // newPcap reads a file header. ok tells that the magic is pcap's; f is nil if the header is cut.
 func newPcap(b []byte) (f *pcap, ok bool) {
-	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
-		f := &pcap{order: order, scale: 1000, header: 16}
-		switch order.Uint32(b) {
+	for _, order := range []byteOrder{{big: false}, {big: true}} {
+		f := &pcap{order: order, scale: 1000, header: pcapHeader}
+		switch order.u32(b) {
 		case magicMicro:
 		case magicNano:
 			f.scale = 1
@@ -35,31 +33,48 @@ func newPcap(b []byte) (f *pcap, ok bool) {
 		if len(b) < 24 {
 			return nil, true
 		}
-		major, minor := order.Uint16(b[4:]), order.Uint16(b[6:])
+		major, minor := order.u16(b[4:]), order.u16(b[6:])
 		f.swap = major < 2 || major == 2 && minor < 3
 		f.either = major == 2 && minor == 3
-		f.link = LinkType(order.Uint32(b[20:]))
+		f.link = LinkType(order.u32(b[20:]))
 		return f, true
 	}
 	return nil, false
 }
 
-func (f *pcap) next(b []byte, at int, batch *Batch, r *Reader) (n, need int, what string) {
-	if len(b) < f.header {
-		return 0, f.header, ""
+// pcapHeader is the size of a packet header; Kuznetzov's is longer at its end.
+const pcapHeader = 16
+
+// records implements format. It is the place where all packets pass one by one, so it keeps to itself what it counts.
+func (f *pcap) records(batch *Batch, r *Reader) (at, need int, what string) {
+	data, refs, number := batch.Data, batch.Refs, r.number
+	order, header, odd := f.order, f.header, f.swap || f.either
+	for {
+		if len(data)-at < header {
+			need = header
+			break
+		}
+		h := data[at : at+pcapHeader]
+		caplen, wire := order.u32(h[8:]), order.u32(h[12:])
+		if odd && (f.swap || caplen > wire) {
+			caplen, wire = wire, caplen
+		}
+		if caplen > maxRecord {
+			what = "a packet's length is out of all bounds"
+			break
+		}
+		n := header + int(caplen)
+		if len(data)-at < n {
+			need = n
+			break
+		}
+		number++
+		refs = append(refs, Ref{
+			Number: number, Time: int64(order.u32(h))*second + int64(order.u32(h[4:]))*f.scale, Link: f.link,
+			Off: uint32(at + header), Len: caplen, WireLen: max(min(wire, maxWireLen), caplen),
+		})
+		at += n
 	}
-	caplen, wire := f.order.Uint32(b[8:]), f.order.Uint32(b[12:])
-	if f.swap || f.either && caplen > wire {
-		caplen, wire = wire, caplen
-	}
-	if caplen > maxRecord {
-		return 0, 0, "a packet's length is out of all bounds"
-	}
-	n = f.header + int(caplen)
-	if len(b) < n {
-		return 0, n, ""
-	}
-	sec, sub := int64(f.order.Uint32(b)), int64(f.order.Uint32(b[4:]))
-	r.add(batch, at+f.header, int(caplen), int(min(wire, maxWireLen)), sec*1e9+sub*f.scale, f.link)
-	return n, 0, ""
+	batch.Refs, r.number = refs, number
+	return at, need, what
 }

@@ -46,9 +46,9 @@ type Reader struct {
 
 // format parses records.
 type format interface {
-	// next parses the record at the start of b, which stands at offset at of the batch. n is the
-	// record's size; 0 means that more bytes are needed, and need says how many in all.
-	next(b []byte, at int, batch *Batch, r *Reader) (n, need int, what string)
+	// records adds the packets of all whole records in the batch's data, which begins with one; they end at at. The
+	// next one takes need bytes in all, or as many to tell how many, unless what says how it is damaged.
+	records(b *Batch, r *Reader) (at, need int, what string)
 }
 
 // start reads the file header.
@@ -187,20 +187,14 @@ func (r *Reader) end() error {
 // parse takes the whole records of b, which end at at; need is how many bytes the next one
 // asks for. It sets r.err where there is no next one.
 func (r *Reader) parse(b *Batch) (at, need int) {
-	for {
-		n, need, what := r.format.next(b.Data[at:], at, b, r)
-		if what != "" {
-			r.err = &DamageError{r.name, r.base + int64(at), what, nil}
-			return at, 0
-		}
-		if n == 0 {
-			if r.ended && len(b.Refs) == 0 {
-				r.err = r.endError(len(b.Data)-at, r.base+int64(at))
-			}
-			return at, need
-		}
-		at += n
+	at, need, what := r.format.records(b, r)
+	switch {
+	case what != "":
+		r.err = &DamageError{r.name, r.base + int64(at), what, nil}
+	case r.ended && len(b.Refs) == 0:
+		r.err = r.endError(len(b.Data)-at, r.base+int64(at))
 	}
+	return at, need
 }
 
 // endError tells whether the input ended where a record does, or left bytes of one at off.
@@ -233,12 +227,6 @@ func (r *Reader) more(b *Batch, need int) {
 		n := r.read(b.Data[len(b.Data):cap(b.Data)])
 		b.Data = b.Data[:len(b.Data)+n]
 	}
-}
-
-// add appends a packet to the batch.
-func (r *Reader) add(b *Batch, off, n, wire int, time int64, link LinkType) {
-	r.number++
-	b.Refs = append(b.Refs, Ref{Number: r.number, Time: time, Off: off, Len: n, WireLen: max(wire, n), Link: link})
 }
 
 func (r *Reader) publish() {
