@@ -17,8 +17,8 @@ type clock struct {
 	shift uint   // 0 to 127, for powers of two
 	// The offset in nanoseconds, as a 128-bit number.
 	hi, lo uint64
-	// plain tells that the product alone is the time, as long as it fits: no division, shift or offset.
-	plain bool
+	// below is where ticks begin of which the product alone is not the time, or does not fit; 0 where it never is.
+	below uint64
 }
 
 // defaultResol is if_tsresol where an interface has none: microseconds.
@@ -43,7 +43,9 @@ func newClock(resol uint8, offset int64) clock {
 	if offset < 0 {
 		c.hi -= second // uint64(offset) is too large by 2^64
 	}
-	c.plain = c.div == 1 && c.shift == 0 && offset == 0
+	if c.div == 1 && c.shift == 0 && offset == 0 {
+		c.below = math.MaxInt64 / c.mul
+	}
 	return c
 }
 
@@ -56,8 +58,8 @@ func pow10(exp uint) uint64 {
 }
 
 func (c *clock) nanos(ticks uint64) int64 {
-	if hi, lo := bits.Mul64(ticks, c.mul); c.plain && hi == 0 && lo <= math.MaxInt64 {
-		return int64(lo)
+	if ticks < c.below {
+		return int64(ticks * c.mul)
 	}
 	return c.exact(ticks)
 }

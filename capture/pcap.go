@@ -45,36 +45,64 @@ func newPcap(b []byte) (f *pcap, ok bool) {
 // pcapHeader is the size of a packet header; Kuznetzov's is longer at its end.
 const pcapHeader = 16
 
-// records implements format. It is the place where all packets pass one by one, so it keeps to itself what it counts.
-func (f *pcap) records(batch *Batch, r *Reader) (at, need int, what string) {
-	data, refs, number := batch.Data, batch.Refs, r.number
-	order, header, odd := f.order, f.header, f.swap || f.either
+// records implements format.
+func (f *pcap) records(b *Batch, r *Reader) (at, need int, what string) {
 	for {
-		if len(data)-at < header {
-			need = header
-			break
+		if at = f.usual(b, at, r); len(b.Data)-at < f.header {
+			return at, f.header, ""
 		}
-		h := data[at : at+pcapHeader]
-		caplen, wire := order.u32(h[8:]), order.u32(h[12:])
-		if odd && (f.swap || caplen > wire) {
+		h := b.Data[at:]
+		caplen, wire := f.order.u32(h[8:]), f.order.u32(h[12:])
+		if f.swap || f.either && caplen > wire {
 			caplen, wire = wire, caplen
 		}
 		if caplen > maxRecord {
-			what = "a packet's length is out of all bounds"
-			break
+			return at, 0, "a packet's length is out of all bounds"
 		}
-		n := header + int(caplen)
-		if len(data)-at < n {
-			need = n
-			break
+		n := f.header + int(caplen)
+		if len(h) < n {
+			return at, n, ""
 		}
-		number++
-		refs = append(refs, Ref{
-			Number: number, Time: int64(order.u32(h))*second + int64(order.u32(h[4:]))*f.scale, Link: f.link,
-			Off: uint32(at + header), Len: caplen, WireLen: max(min(wire, maxWireLen), caplen),
+		r.number++
+		b.Refs = append(b.Refs, Ref{
+			Number: r.number, Time: int64(f.order.u32(h))*second + int64(f.order.u32(h[4:]))*f.scale, Link: f.link,
+			Off: uint32(at + f.header), Len: caplen, WireLen: max(min(wire, maxWireLen), caplen),
 		})
 		at += n
 	}
-	batch.Refs, r.number = refs, number
-	return at, need, what
 }
+
+// usual takes the records from at on as long as nothing is special about them, and returns where they end. All packets pass
+// here one by one, so it looks at nothing twice, calls nothing, and writes each reference where it stays.
+func (f *pcap) usual(b *Batch, at int, r *Reader) int {
+	if f.header != pcapHeader || f.swap || f.either {
+		return at
+	}
+	b.grow(at, pcapUsual)
+	data, number, scale, link, order := b.Data, r.number, f.scale, f.link, f.order
+	refs := b.Refs[len(b.Refs):cap(b.Refs)]
+	for i := range refs {
+		if len(data)-at < pcapHeader {
+			break
+		}
+		h := data[at : at+pcapHeader : at+pcapHeader]
+		caplen, wire := order.u32(h[8:]), order.u32(h[12:])
+		start := at + pcapHeader
+		if caplen > maxRecord || len(data)-start < int(caplen) {
+			break
+		}
+		at = start + int(caplen)
+		number++
+		ref := &refs[i]
+		ref.Number = number
+		ref.Time = int64(order.u32(h))*second + int64(order.u32(h[4:]))*scale
+		ref.Off, ref.Len, ref.WireLen = uint32(start), caplen, max(min(wire, maxWireLen), caplen)
+		ref.Link, ref.Iface = link, 0
+	}
+	b.Refs = b.Refs[:len(b.Refs)+int(number-r.number)]
+	r.number = number
+	return at
+}
+
+// pcapUsual is what a record takes at least, if most are usual: an acknowledgement without payload is longer.
+const pcapUsual = 64

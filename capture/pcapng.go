@@ -35,6 +35,12 @@ const (
 	optionDropCount   = 4 // of a packet: lost since the one before
 )
 
+// The sizes of an enhanced packet block: what stands before its packet, and the block without packet and options.
+const (
+	enhancedHead = 28
+	enhancedSize = enhancedHead + 4
+)
+
 // maxInterfaces bounds the interfaces of a section.
 const maxInterfaces = 1 << 16
 
@@ -56,6 +62,8 @@ type iface struct {
 	snap  uint32
 	clock clock
 	total int // index in totals
+	// number is the one that the interface has among those of all sections.
+	number uint16
 }
 
 // ifaceTotals are the latest statistics of an interface: they count from its start. Packets tell of some that were lost before
@@ -68,6 +76,7 @@ func (t *ifaceTotals) lost() uint64 { return max(t.dropped, t.between) }
 // records implements format.
 func (f *pcapng) records(batch *Batch, r *Reader) (at, need int, what string) {
 	for {
+		at = f.usual(batch, at, r)
 		b := batch.Data[at:]
 		if len(b) < 12 {
 			return at, 12, ""
@@ -97,6 +106,40 @@ func (f *pcapng) records(batch *Batch, r *Reader) (at, need int, what string) {
 		}
 		at += n
 	}
+}
+
+// usual takes the enhanced packet blocks from at on as long as nothing is special about them, such as options, and returns
+// where they end. It keeps to itself what it counts, calls nothing as a rule, and writes each reference where it stays.
+func (f *pcapng) usual(b *Batch, at int, r *Reader) int {
+	if len(b.Data)-at < enhancedSize || f.order.u32(b.Data[at:]) != blockEnhanced {
+		return at
+	}
+	b.grow(at, enhancedSize+pcapUsual)
+	data, number, order, ifaces := b.Data, r.number, f.order, f.interfaces
+	refs := b.Refs[len(b.Refs):cap(b.Refs)]
+	for i := range refs {
+		if len(data)-at < enhancedSize {
+			break
+		}
+		h := data[at : at+enhancedHead : at+enhancedHead]
+		size, id, caplen, wire := order.u32(h[4:]), order.u32(h[8:]), order.u32(h[20:]), order.u32(h[24:])
+		end := at + int(size)
+		if order.u32(h) != blockEnhanced || caplen > maxRecord || size > maxRecord || size != enhancedSize+(caplen+3)&^3 ||
+			end > len(data) || uint64(id) >= uint64(len(ifaces)) || order.u32(data[end-4:]) != size {
+			break
+		}
+		in := &ifaces[id]
+		number++
+		ref := &refs[i]
+		ref.Number = number
+		ref.Time = in.clock.nanos(uint64(order.u32(h[12:]))<<32 | uint64(order.u32(h[16:])))
+		ref.Off, ref.Len, ref.WireLen = uint32(at+enhancedHead), caplen, max(min(wire, maxWireLen), caplen)
+		ref.Link, ref.Iface = in.link, in.number
+		at = end
+	}
+	b.Refs = b.Refs[:len(b.Refs)+int(number-r.number)]
+	r.number = number
+	return at
 }
 
 // begin finds the byte order of a section.
@@ -150,7 +193,7 @@ func (f *pcapng) describe(b []byte, r *Reader) string {
 	if len(b) < 8 || len(f.interfaces) >= maxInterfaces {
 		return "an interface description is not valid"
 	}
-	i := iface{link: LinkType(f.order.u16(b)), snap: f.order.u32(b[4:]), total: len(f.totals)}
+	i := iface{link: LinkType(f.order.u16(b)), snap: f.order.u32(b[4:]), total: len(f.totals), number: ifaceNumber(f.base + len(f.interfaces))}
 	resol, offset := uint8(defaultResol), int64(0)
 	described := Interface{Link: i.link, SnapLen: int(min(i.snap, math.MaxInt32))}
 	whole := f.options(b[8:], func(code uint16, v []byte) {
@@ -212,7 +255,7 @@ func (f *pcapng) packet(b []byte, at, width int, batch *Batch, r *Reader) string
 	r.number++
 	batch.Refs = append(batch.Refs, Ref{
 		Number: r.number, Time: i.clock.nanos(ticks), Off: uint32(at + 20), Len: caplen,
-		WireLen: max(min(wire, maxWireLen), caplen), Link: i.link, Iface: ifaceNumber(f.base + id),
+		WireLen: max(min(wire, maxWireLen), caplen), Link: i.link, Iface: i.number,
 	})
 	switch end := 20 + (int(caplen)+3)&^3; {
 	case width == 2:
@@ -252,7 +295,7 @@ func (f *pcapng) simple(b []byte, at int, batch *Batch, r *Reader) string {
 	}
 	r.number++
 	batch.Refs = append(batch.Refs, Ref{
-		Number: r.number, Off: uint32(at + 4), Len: uint32(n), WireLen: max(min(wire, maxWireLen), uint32(n)), Link: i.link,
+		Number: r.number, Off: uint32(at + 4), Len: uint32(n), WireLen: max(min(wire, maxWireLen), uint32(n)), Link: i.link, Iface: i.number,
 	})
 	return ""
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -227,6 +228,12 @@ func (r *Reader) more(b *Batch, need int) {
 		n := r.read(b.Data[len(b.Data):cap(b.Data)])
 		b.Data = b.Data[:len(b.Data)+n]
 	}
+}
+
+// grow makes room for the references to packets from at on, if most take as many bytes as are usual. A giant packet
+// is no reason to expect many.
+func (b *Batch) grow(at, usual int) {
+	b.Refs = slices.Grow(b.Refs, min(len(b.Data)-at, blockSize)/usual)
 }
 
 func (r *Reader) publish() {
