@@ -139,7 +139,9 @@ func compareLoops(t testing.TB, file []byte) {
 func wholes() [][]byte {
 	var list [][]byte
 	for _, o := range []binary.ByteOrder{le, be} {
-		record := func(n int) []byte { return pcapRecord(o, uint32(n), math.MaxUint32, uint32(n*3), string(make([]byte, n%90))) }
+		record := func(n int) []byte {
+			return pcapRecord(o, uint32(n), math.MaxUint32, uint32(n*3), string(make([]byte, n%90)))
+		}
 		for _, minor := range []uint16{2, 3, 4} {
 			for _, magic := range []uint32{magicMicro, magicNano, magicModified} {
 				file := pcapHead(o, magic, minor, 1)
