@@ -104,9 +104,7 @@ func (r *Reader) decompress(c *counter) (io.Reader, error) {
 		if err != nil {
 			return nil, r.failure(cutError(err), 0)
 		}
-		r.closers = append(r.closers, u, z)
-		u.run(z)
-		return u, nil
+		return r.unpack(u, z), nil
 	case isZstd(head):
 		u := r.unpacker(in)
 		// One decoder without goroutines, because there is one for it. Its own would read the input, and take what the worker
@@ -116,9 +114,7 @@ func (r *Reader) decompress(c *counter) (io.Reader, error) {
 		if err != nil {
 			return nil, r.failure(cutError(err), 0)
 		}
-		r.closers = append(r.closers, u, z.IOReadCloser())
-		u.run(z)
-		return u, nil
+		return r.unpack(u, z.IOReadCloser()), nil
 	}
 	// What was read ahead goes before the blocks, so that these are read straight into batches.
 	r.rest = head
@@ -129,6 +125,13 @@ func (r *Reader) decompress(c *counter) (io.Reader, error) {
 func (r *Reader) unpacker(in io.Reader) *unpacker {
 	r.packed = true
 	return newUnpacker(in, r.size > 0)
+}
+
+// unpack begins to unpack with z, and goes on until Close.
+func (r *Reader) unpack(u *unpacker, z io.ReadCloser) io.Reader {
+	r.closers = append(r.closers, u)
+	u.run(z)
+	return u
 }
 
 const (

@@ -3,7 +3,6 @@ package capture
 import (
 	"errors"
 	"io"
-	"sync"
 )
 
 const (
@@ -34,14 +33,13 @@ type unpacker struct {
 	came chan packed
 	stop chan struct{}
 	done chan struct{} // closed when the goroutine has ended
-	once sync.Once
 
 	// Of the reading side.
 	now   unpacked // what is being read
 	asked []byte   // a want that was not fulfilled yet
 
 	// Of the goroutine.
-	z       io.Reader
+	z       io.ReadCloser
 	running bool
 	block   []byte // what is being filled
 	sent    int    // of block
@@ -71,8 +69,8 @@ func newUnpacker(in io.Reader, ready bool) *unpacker {
 	}
 }
 
-// run begins to unpack with z, which reads from the source. Close must be called in the end.
-func (u *unpacker) run(z io.Reader) {
+// run begins to unpack with z, which reads from the source. Close must be called in the end, once.
+func (u *unpacker) run(z io.ReadCloser) {
 	u.z, u.running = z, true
 	for range unpackBlocks {
 		u.free <- make([]byte, unpackBlock)
@@ -196,11 +194,13 @@ func (u *unpacker) next(must bool) bool {
 	}
 }
 
-// Close ends the goroutine, and waits until it has ended: it is at most unpacking a block.
+// Close ends the goroutine, waits until it has ended, which takes no longer than unpacking a block does, and closes the
+// decompressor.
 func (u *unpacker) Close() error {
-	u.once.Do(func() { close(u.stop) })
-	if u.running {
-		<-u.done
+	close(u.stop)
+	<-u.done
+	if err := u.z.Close(); !errors.Is(err, errClosed) { // which it got from us
+		return err
 	}
 	return nil
 }
