@@ -19,12 +19,11 @@ var errClosed = errors.New("closed")
 
 // unpacker unpacks data in a goroutine of its own, so that this and what is done with the data go on at the same time.
 //
-// Only unpacking is done there. The packed data is read by whoever calls Read, when the goroutine asks for it: so nothing that
-// blocks is ever left behind, a failure of the input is found where it is reported, and what was unpacked from a slow
-// pipe is delivered before more is asked of it.
+// Packed data that may have to be waited for is not read there, but by whoever calls Read, when the goroutine asks for it: so
+// nothing that blocks is left behind by Close, and what was unpacked from a slow pipe is delivered before more is asked of it.
 type unpacker struct {
 	in io.Reader // packed
-	// ready tells that reading from in does not block: it is done as soon as it is asked for.
+	// ready tells that there is nothing to wait for in the input.
 	ready bool
 
 	full chan unpacked
@@ -59,8 +58,8 @@ type packed struct {
 	err error
 }
 
-// newUnpacker prepares unpacking. Its source is what the decompressor is to read from; run makes it work. ready tells that in does
-// not block.
+// newUnpacker prepares unpacking. Its source is what the decompressor is to read from; run makes it work. ready tells that in never
+// blocks.
 func newUnpacker(in io.Reader, ready bool) *unpacker {
 	return &unpacker{
 		in: in, ready: ready,
@@ -124,7 +123,7 @@ type source struct{ u *unpacker }
 // Read asks for packed data, after what was made of all that came before is on its way.
 func (s source) Read(p []byte) (int, error) {
 	u := s.u
-	if !u.running {
+	if !u.running || u.ready {
 		return u.in.Read(p)
 	}
 	if u.filled > u.sent {
@@ -178,15 +177,13 @@ func (u *unpacker) next(must bool) bool {
 			case u.asked = <-u.want:
 			}
 		}
-		if !u.ready {
-			select {
-			case u.now = <-u.full: // it was sent before more was asked for
-				return true
-			default:
-			}
-			if !must {
-				return false
-			}
+		select {
+		case u.now = <-u.full: // it was sent before more was asked for
+			return true
+		default:
+		}
+		if !must {
+			return false
 		}
 		n, err := u.in.Read(u.asked)
 		u.asked = nil

@@ -174,6 +174,63 @@ func TestPackedPacketsOfAPipeAreDeliveredAsTheyCome(t *testing.T) {
 	}
 }
 
+// What was unpacked already does not wait for the pipe, however late it is read.
+func TestUnpackedDataDoesNotWaitForThePipe(t *testing.T) {
+	data := bytes.Repeat([]byte("0123456789abcdef"), unpackBlock*3/2/16)
+	for name, newPacker := range flushers(t) {
+		for range 10 {
+			in := &pipe{chunks: make(chan []byte, 1)}
+			u := newUnpacker(in, false)
+			var out bytes.Buffer
+			z := newPacker(&out)
+			z.Write(data)
+			z.Flush()
+			in.chunks <- out.Bytes()
+			u.run(unpackerOf(t, name, source{u}))
+			var got []byte
+			for part := make([]byte, unpackBlock); len(got) < len(data); time.Sleep(2 * time.Millisecond) { // in which it asks for more
+				n, err := u.Read(part)
+				if err != nil {
+					t.Fatal(name, err)
+				}
+				got = append(got, part[:n]...)
+			}
+			if !bytes.Equal(got, data) {
+				t.Fatal(name, "other data")
+			}
+			u.Close()
+		}
+	}
+}
+
+func unpackerOf(t *testing.T, name string, in io.Reader) io.ReadCloser {
+	if name == "gzip" {
+		return &lazyGzip{in: in}
+	}
+	z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return z.IOReadCloser()
+}
+
+// lazyGzip reads the header when it is asked for data.
+type lazyGzip struct {
+	in io.Reader
+	z  *gzip.Reader
+}
+
+func (l *lazyGzip) Read(p []byte) (n int, err error) {
+	if l.z == nil {
+		if l.z, err = gzip.NewReader(l.in); err != nil {
+			return 0, err
+		}
+	}
+	return l.z.Read(p)
+}
+
+func (l *lazyGzip) Close() error { return nil }
+
 // Damage in the middle is reported behind all packets before it, wherever blocks end, from a file and from a pipe.
 func TestDamageInTheMiddleOfPackedDataComesAfterThePackets(t *testing.T) {
 	file := manyPcap(4000)
