@@ -57,7 +57,7 @@ func openFile(path string) (*Reader, error) {
 
 // NewReader reads one capture from r; name stands for it in errors. It reads the first bytes at
 // once, to find the format, and fails as Open does. Where r is a regular file, its size is in
-// Stats. Close does not close r.
+// Stats. Close does not close r, and must be called: packed data has a goroutine that unpacks it.
 func NewReader(r io.Reader, name string) (*Reader, error) {
 	c := &counter{r: r}
 	rd := &Reader{name: name, raw: c, size: sizeOf(r)}
