@@ -105,9 +105,7 @@ type memory struct {
 func (m *memory) Next(b *capture.Batch) error {
 	b.Data, b.Refs = b.Data[:0], b.Refs[:0]
 	for ; m.at < len(m.list) && len(b.Refs) < 500; m.at++ {
-		p := &m.list[m.at]
-		b.Refs = append(b.Refs, capture.Ref{Number: int64(m.at + 1), Time: p.Time, Off: len(b.Data), Len: len(p.Data), WireLen: len(p.Data), Link: 101})
-		b.Data = append(b.Data, p.Data...)
+		b.Add(capture.Packet{Number: int64(m.at + 1), Time: m.list[m.at].Time, Link: 101, Data: m.list[m.at].Data})
 	}
 	if len(b.Refs) == 0 {
 		return io.EOF

@@ -37,10 +37,8 @@ func (p *packets) Write(x capture.Packet) error {
 func (p *packets) Next(b *capture.Batch) error {
 	b.Data, b.Refs = b.Data[:0], b.Refs[:0]
 	for p.at < len(p.list) && len(b.Refs) < 64 {
-		x := p.list[p.at]
+		b.Add(p.list[p.at])
 		p.at++
-		b.Refs = append(b.Refs, capture.Ref{Number: x.Number, Time: x.Time, Off: len(b.Data), Len: len(x.Data), WireLen: x.WireLen, Link: x.Link})
-		b.Data = append(b.Data, x.Data...)
 	}
 	if len(b.Refs) == 0 {
 		return io.EOF

@@ -55,8 +55,8 @@ func (f *feed) Next(b *capture.Batch, wait time.Duration) error {
 		if f.setBack > 0 && f.at > f.setBack {
 			p.Time -= 3600e9
 		}
-		b.Refs = append(b.Refs, capture.Ref{Number: int64(f.at), Time: p.Time, Off: len(b.Data), Len: len(p.Data), WireLen: p.WireLen, Link: p.Link})
-		b.Data = append(b.Data, p.Data...)
+		p.Number = int64(f.at)
+		b.Add(p)
 	}
 	if len(b.Refs) == 0 {
 		return capture.ErrIdle

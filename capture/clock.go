@@ -17,6 +17,8 @@ type clock struct {
 	shift uint   // 0 to 127, for powers of two
 	// The offset in nanoseconds, as a 128-bit number.
 	hi, lo uint64
+	// below is where ticks begin of which the product alone is not the time, or does not fit; 0 where it never is.
+	below uint64
 }
 
 // defaultResol is if_tsresol where an interface has none: microseconds.
@@ -41,6 +43,9 @@ func newClock(resol uint8, offset int64) clock {
 	if offset < 0 {
 		c.hi -= second // uint64(offset) is too large by 2^64
 	}
+	if c.div == 1 && c.shift == 0 && offset == 0 {
+		c.below = math.MaxInt64 / c.mul
+	}
 	return c
 }
 
@@ -53,6 +58,13 @@ func pow10(exp uint) uint64 {
 }
 
 func (c *clock) nanos(ticks uint64) int64 {
+	if ticks < c.below {
+		return int64(ticks * c.mul)
+	}
+	return c.exact(ticks)
+}
+
+func (c *clock) exact(ticks uint64) int64 {
 	if c.div != 1 {
 		if c.div == 0 {
 			ticks = 0

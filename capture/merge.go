@@ -45,11 +45,11 @@ func (m *merged) Next(b *Batch) error {
 		p := in.b.Refs[in.next]
 		in.next++
 		if p.Number == 0 { // a mark of the clock: all that is to come is later
-			b.Refs = append(b.Refs, Ref{Time: p.Time, Off: len(b.Data)})
+			b.Refs = append(b.Refs, Ref{Time: p.Time, Off: uint32(len(b.Data))})
 			continue
 		}
 		m.number++
-		off := len(b.Data)
+		off := uint32(len(b.Data))
 		b.Data = append(b.Data, in.b.Data[p.Off:p.Off+p.Len]...)
 		p.Off, p.Number, p.Iface = off, m.number, m.iface(in, p.Iface)
 		b.Refs = append(b.Refs, p)
@@ -66,7 +66,8 @@ func (m *merged) Next(b *Batch) error {
 }
 
 // iface numbers an interface of an input among those of all.
-func (m *merged) iface(in *input, id int) int {
+func (m *merged) iface(in *input, of uint16) uint16 {
+	id := int(of)
 	for len(in.ids) <= id {
 		in.ids = append(in.ids, -1)
 	}
@@ -80,7 +81,7 @@ func (m *merged) iface(in *input, id int) int {
 		}
 		m.ifaces = append(m.ifaces, x)
 	}
-	return in.ids[id]
+	return ifaceNumber(in.ids[id])
 }
 
 // Interfaces are those of the packets so far.

@@ -57,7 +57,7 @@ func openFile(path string) (*Reader, error) {
 
 // NewReader reads one capture from r; name stands for it in errors. It reads the first bytes at
 // once, to find the format, and fails as Open does. Where r is a regular file, its size is in
-// Stats. Close does not close r.
+// Stats. Close does not close r, and must be called: packed data has a goroutine that unpacks it.
 func NewReader(r io.Reader, name string) (*Reader, error) {
 	c := &counter{r: r}
 	rd := &Reader{name: name, raw: c, size: sizeOf(r)}
@@ -99,27 +99,39 @@ func (r *Reader) decompress(c *counter) (io.Reader, error) {
 	in := io.MultiReader(bytes.NewReader(head), c)
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		r.packed = true
-		z, err := gzip.NewReader(bufio.NewReaderSize(in, blockSize))
+		u := r.unpacker(in)
+		z, err := gzip.NewReader(bufio.NewReaderSize(source{u}, packedBlock))
 		if err != nil {
 			return nil, r.failure(cutError(err), 0)
 		}
-		r.closers = append(r.closers, z)
-		return z, nil
+		return r.unpack(u, z), nil
 	case isZstd(head):
-		r.packed = true
-		// One decoder without goroutines: reading must not outlive the source.
-		z, err := zstd.NewReader(bufio.NewReaderSize(in, blockSize), zstd.WithDecoderConcurrency(1),
+		u := r.unpacker(in)
+		// One decoder without goroutines, because there is one for it. Its own would read the input, and take what the worker
+		// that analyses needs of two processors.
+		z, err := zstd.NewReader(bufio.NewReaderSize(source{u}, packedBlock), zstd.WithDecoderConcurrency(1),
 			zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(zstdWindow))
 		if err != nil {
 			return nil, r.failure(cutError(err), 0)
 		}
-		r.closers = append(r.closers, z.IOReadCloser())
-		return z, nil
+		return r.unpack(u, z.IOReadCloser()), nil
 	}
 	// What was read ahead goes before the blocks, so that these are read straight into batches.
 	r.rest = head
 	return c, nil
+}
+
+// unpacker prepares to unpack in. Reading a regular file does not block.
+func (r *Reader) unpacker(in io.Reader) *unpacker {
+	r.packed = true
+	return newUnpacker(in, r.size > 0)
+}
+
+// unpack begins to unpack with z, and goes on until Close.
+func (r *Reader) unpack(u *unpacker, z io.ReadCloser) io.Reader {
+	r.closers = append(r.closers, u)
+	u.run(z)
+	return u
 }
 
 const (

@@ -1,5 +1,7 @@
 package capture
 
+import "math"
+
 // LinkType is the 16-bit link-layer type of a capture file or interface, as
 // registered at https://www.tcpdump.org/linktypes.html.
 type LinkType uint16
@@ -17,22 +19,23 @@ type Packet struct {
 	// WireLen is the length that the packet had on the wire; it is never
 	// less than len(Data).
 	WireLen int
-	// Iface is the number of the interface in its capture, 0 where there is only one.
+	// Iface is the number of the interface in its capture, 0 where there is only one; those from 65,535 on share that number.
 	Iface int
 	// Data holds the captured bytes, cut at the snap length.
 	Data []byte
 }
 
 // Ref places one packet in the Data of its batch. One with Number 0 is no packet: it tells that the capture's
-// clock stood at Time before the next packet came.
+// clock stood at Time before the next packet came. There is one for every packet on the way, so it is as small as the
+// bounds of a record allow: two of them fill a line of the cache.
 type Ref struct {
 	Number  int64
 	Time    int64
-	Off     int
-	Len     int
-	WireLen int
+	Off     uint32 // a batch stays far below 4 GiB: see maxRecord
+	Len     uint32
+	WireLen uint32
 	Link    LinkType
-	Iface   int
+	Iface   uint16 // see Packet.Iface
 }
 
 // Batch carries many packets from a Source at once, so that no work is done
@@ -47,10 +50,23 @@ type Batch struct {
 func (b *Batch) Packet(i int) Packet {
 	r := &b.Refs[i]
 	return Packet{
-		Number: r.Number, Time: r.Time, Link: r.Link, WireLen: r.WireLen, Iface: r.Iface,
+		Number: r.Number, Time: r.Time, Link: r.Link, WireLen: int(r.WireLen), Iface: int(r.Iface),
 		Data: b.Data[r.Off : r.Off+r.Len : r.Off+r.Len],
 	}
 }
+
+// Add appends a packet with a copy of its bytes. It is for sources that come by their packets one at a time, and must
+// not be given so many that they fill 4 GiB.
+func (b *Batch) Add(p Packet) {
+	b.Refs = append(b.Refs, Ref{
+		Number: p.Number, Time: p.Time, Off: uint32(len(b.Data)), Len: uint32(len(p.Data)),
+		WireLen: uint32(min(max(p.WireLen, len(p.Data)), maxWireLen)), Link: p.Link, Iface: ifaceNumber(p.Iface),
+	})
+	b.Data = append(b.Data, p.Data...)
+}
+
+// ifaceNumber is the number of an interface as a Ref has it.
+func ifaceNumber(id int) uint16 { return uint16(min(id, math.MaxUint16)) }
 
 // Source yields packets in the order in which they count.
 type Source interface {

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 )
 
 const (
-	// blockSize is how much is read at once.
+	// blockSize is how much is read at once. Half of it costs a tenth more of processor time in a whole run, and twice of it
+	// gains nothing and takes 3 MiB.
 	blockSize = 128 << 10
 	// maxRecord bounds a record: a longer one is damage. Nothing is allocated on the word of a file.
 	maxRecord = 16 << 20
@@ -46,9 +48,9 @@ type Reader struct {
 
 // format parses records.
 type format interface {
-	// next parses the record at the start of b, which stands at offset at of the batch. n is the
-	// record's size; 0 means that more bytes are needed, and need says how many in all.
-	next(b []byte, at int, batch *Batch, r *Reader) (n, need int, what string)
+	// records adds the packets of all whole records in the batch's data, which begins with one; they end at at. The
+	// next one takes need bytes in all, or as many to tell how many, unless what says how it is damaged.
+	records(b *Batch, r *Reader) (at, need int, what string)
 }
 
 // start reads the file header.
@@ -187,20 +189,14 @@ func (r *Reader) end() error {
 // parse takes the whole records of b, which end at at; need is how many bytes the next one
 // asks for. It sets r.err where there is no next one.
 func (r *Reader) parse(b *Batch) (at, need int) {
-	for {
-		n, need, what := r.format.next(b.Data[at:], at, b, r)
-		if what != "" {
-			r.err = &DamageError{r.name, r.base + int64(at), what, nil}
-			return at, 0
-		}
-		if n == 0 {
-			if r.ended && len(b.Refs) == 0 {
-				r.err = r.endError(len(b.Data)-at, r.base+int64(at))
-			}
-			return at, need
-		}
-		at += n
+	at, need, what := r.format.records(b, r)
+	switch {
+	case what != "":
+		r.err = &DamageError{r.name, r.base + int64(at), what, nil}
+	case r.ended && len(b.Refs) == 0:
+		r.err = r.endError(len(b.Data)-at, r.base+int64(at))
 	}
+	return at, need
 }
 
 // endError tells whether the input ended where a record does, or left bytes of one at off.
@@ -235,10 +231,10 @@ func (r *Reader) more(b *Batch, need int) {
 	}
 }
 
-// add appends a packet to the batch.
-func (r *Reader) add(b *Batch, off, n, wire int, time int64, link LinkType) {
-	r.number++
-	b.Refs = append(b.Refs, Ref{Number: r.number, Time: time, Off: off, Len: n, WireLen: max(wire, n), Link: link})
+// grow makes room for the references to packets from at on, if most take as many bytes as are usual. A giant packet
+// is no reason to expect many.
+func (b *Batch) grow(at, usual int) {
+	b.Refs = slices.Grow(b.Refs, min(len(b.Data)-at, blockSize)/usual)
 }
 
 func (r *Reader) publish() {

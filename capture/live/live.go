@@ -311,8 +311,7 @@ func (s *Source) fill(i *iface, b *capture.Batch) error {
 		if err != nil || data == nil {
 			return err
 		}
-		b.Refs = append(b.Refs, capture.Ref{Time: at.UnixNano(), Off: len(b.Data), Len: len(data), WireLen: max(wire, len(data)), Link: i.link, Iface: i.id})
-		b.Data = append(b.Data, data...)
+		b.Add(capture.Packet{Time: at.UnixNano(), WireLen: wire, Link: i.link, Iface: i.id, Data: data})
 		if now := time.Now(); len(b.Refs) == 1 {
 			first = now
 		} else if now.Sub(first) > patience {
