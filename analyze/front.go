@@ -130,10 +130,6 @@ func (f *front) lookAhead(b *capture.Batch, from int) (n int, last bool) {
 		}
 		n++
 	}
-	if n == 1 {
-		f.a.Find(&f.segs[0])
-		return n, last
-	}
 	for i := range n {
 		if f.found[i] {
 			f.a.Find(&f.segs[i])

@@ -25,6 +25,7 @@ var seeds = flag.Uint64("seeds", 4, "seeds that property tests try")
 type packets struct {
 	list []capture.Packet
 	at   int
+	size func() int // of the next batch, 64 if it is nil
 }
 
 func (p *packets) Write(x capture.Packet) error {
@@ -36,7 +37,11 @@ func (p *packets) Write(x capture.Packet) error {
 
 func (p *packets) Next(b *capture.Batch) error {
 	b.Data, b.Refs = b.Data[:0], b.Refs[:0]
-	for p.at < len(p.list) && len(b.Refs) < 64 {
+	size := 64
+	if p.size != nil {
+		size = p.size()
+	}
+	for p.at < len(p.list) && len(b.Refs) < size {
 		b.Add(p.list[p.at])
 		p.at++
 	}

@@ -103,34 +103,28 @@ func (w *worker) takeOwn(k *work, own []int32) {
 			}
 			w.lookAhead(list[:len(some)])
 		}
-		next = w.timersTo(k, next, int(at))
+		w.timersTo(k, next, int(at))
+		next = int(at) + 1
 		st := &k.steps[at]
-		if st.from != st.to {
+		if st.clock > w.due || st.from != st.to {
 			w.timers(k, st, int(at))
 		}
 		w.turn = dissect.Moment{Packet: w.first + int64(at), Phase: dissect.ThePacket}
 		w.d.Turn(w.turn)
 		w.take(k, st)
 	}
-	w.timersTo(k, next, len(k.steps)-1)
+	w.timersTo(k, next, len(k.steps))
 	w.passed(k)
 }
 
 // timersTo runs the timers before each of the steps from one on to another, as if the clock had been looked at with each of
-// them. It returns the one behind.
-func (w *worker) timersTo(k *work, from, to int) int {
+// them.
+func (w *worker) timersTo(k *work, from, to int) {
 	for from < to && k.steps[to-1].clock > w.due {
 		from += sort.Search(to-1-from, func(i int) bool { return k.steps[from+i].clock > w.due })
 		w.timers(k, &k.steps[from], from)
 		from++
 	}
-	if from > to {
-		return from
-	}
-	if st := &k.steps[to]; st.clock > w.due && st.from == st.to {
-		w.timers(k, st, to)
-	}
-	return to + 1
 }
 
 // timers runs the timers up to a packet, and takes what those of the reassembly told, in the order of time: a hole becomes a gap before a

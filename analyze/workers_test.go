@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -60,8 +61,13 @@ func (e *everything) Note(n *dissect.Note) {
 
 func everythingOf(t testing.TB, list []capture.Packet, o analyze.Options) string {
 	t.Helper()
+	return everythingFrom(t, &packets{list: list}, o)
+}
+
+func everythingFrom(t testing.TB, src *packets, o analyze.Options) string {
+	t.Helper()
 	var e everything
-	res, err := analyze.Run(context.Background(), &packets{list: list}, o, &e)
+	res, err := analyze.Run(context.Background(), src, o, &e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,6 +120,24 @@ func TestWorkersAgree(t *testing.T) {
 		long := everythingOf(t, list, analyze.Options{Workers: 1, Dissect: dissect.Options{Thorough: true}})
 		if d := gocmp.Diff(long, want); d != "" {
 			t.Fatalf("seed %d: the short way concludes something else (-long +short):\n%s", seed, d)
+		}
+	}
+}
+
+// Where batches of packets end changes nothing: a pipe hands on one packet now, and hundreds then.
+func TestBatchesDoNotMatter(t *testing.T) {
+	for seed := range *seeds {
+		o, first := anyTraffic(seed)
+		list, _ := made(t, o)
+		list = list[int(float64(len(list))*first):]
+		want := everythingOf(t, list, analyze.Options{})
+		r := rand.New(rand.NewPCG(seed, 3))
+		for name, size := range map[string]func() int{"1": func() int { return 1 }, "any": func() int { return 1 + r.IntN(1+r.IntN(200)) }} {
+			for _, n := range []int{1, 3} {
+				if d := gocmp.Diff(want, everythingFrom(t, &packets{list: list, size: size}, analyze.Options{Workers: n})); d != "" {
+					t.Fatalf("seed %d, %d workers, batches of %s (-64 +this):\n%s", seed, n, name, d)
+				}
+			}
 		}
 	}
 }
