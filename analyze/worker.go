@@ -222,12 +222,12 @@ func (w *worker) lookAhead(list []step) {
 	}
 	for i := range list {
 		if c := dialogues[i]; c != nil {
-			n += c.Touch(list[i].payload)
+			n += c.Touch(int(list[i].dir), list[i].payload)
 		}
 	}
 	for i := range list {
 		if c := dialogues[i]; c != nil {
-			n += c.TouchID(list[i].payload)
+			n += c.TouchID(int(list[i].dir), list[i].payload)
 		}
 	}
 	w.touched += n

@@ -353,7 +353,10 @@ func (d *Dissector) Advance(now int64) {
 	for d.timers.n > 0 && d.timers.peek().at < now {
 		t := d.timers.pop()
 		d.now = max(d.now, t.at)
-		if !t.stands() {
+		switch {
+		case t.c == nil:
+			continue
+		case !t.stands():
 			d.stale = max(0, d.stale-1)
 			continue
 		}

@@ -55,11 +55,16 @@ func (h *half) after(s *settled) {
 
 // answered ends a transaction that was answered.
 func (c *Dialogue) answered(requester *half, t *transaction) {
+	c.conclusion(requester, t)
+	c.claimFailed(t)
+	c.release(t)
+}
+
+// conclusion tells of a transaction that was answered.
+func (c *Dialogue) conclusion(requester *half, t *transaction) {
 	requester.requests.finish(t)
 	c.tellRequest(t.id)
 	c.emitTransaction(t, requester.requests.done.remember(t, &c.d.stock))
-	c.claimFailed(t)
-	c.release(t)
 }
 
 func (h *half) pairRequest(s *settled) {

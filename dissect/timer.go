@@ -20,6 +20,9 @@ const (
 
 // stands reports whether it was not overtaken by what happened.
 func (t *timer) stands() bool {
+	if t.c == nil {
+		return false
+	}
 	if dir := t.order % timerKinds; dir < generalTimer {
 		return t.c.wait[dir].until == t.at
 	}
@@ -36,12 +39,15 @@ type timers struct {
 	n    int
 	// first tells where the earliest one stands: in which row, or, behind those, in the heap.
 	first int
+	// touched keeps what was looked at from being left out as useless.
+	touched int64
 }
 
 // row are timers in order.
 type row struct {
 	list []timer
 	head int
+	gone uint32 // how many stood before the list, by now
 }
 
 func (r *row) empty() bool { return r.head == len(r.list) }
@@ -51,6 +57,7 @@ func (r *row) last() *timer { return &r.list[len(r.list)-1] }
 // push adds a timer behind the others.
 func (r *row) push(x timer) {
 	if len(r.list) == cap(r.list) && 4*r.head >= len(r.list) {
+		r.gone += uint32(r.head)
 		n := copy(r.list, r.list[r.head:])
 		clear(r.list[n:])
 		r.list, r.head = r.list[:n], 0
@@ -62,6 +69,7 @@ func (r *row) pop() timer {
 	x := r.list[r.head]
 	r.list[r.head] = timer{}
 	if r.head++; r.empty() {
+		r.gone += uint32(r.head)
 		r.list, r.head = r.list[:0], 0
 	}
 	return x
@@ -76,7 +84,8 @@ func (t *timers) peek() *timer {
 	return &t.heap[0]
 }
 
-func (t *timers) push(x timer, now, timeout int64) {
+// push adds a timer. If that waits for a second, it returns its place, from 1 on; else 0.
+func (t *timers) push(x timer, now, timeout int64) (place uint32) {
 	// A row takes what is set for about the same time from now on, so that nothing far away stands before what comes soon.
 	at := len(t.rows)
 	switch wait := x.at - now; {
@@ -86,7 +95,11 @@ func (t *timers) push(x timer, now, timeout int64) {
 		at = 1
 	}
 	if at < len(t.rows) && (t.rows[at].empty() || !x.before(t.rows[at].last())) {
-		t.rows[at].push(x)
+		r := &t.rows[at]
+		r.push(x)
+		if at == 0 {
+			place = r.gone + uint32(len(r.list))
+		}
 	} else {
 		at = len(t.rows)
 		t.heap.push(x)
@@ -94,6 +107,13 @@ func (t *timers) push(x timer, now, timeout int64) {
 	if t.n++; t.n == 1 || at != t.first && x.before(t.peek()) {
 		t.first = at
 	}
+	return place
+}
+
+// cancel makes the timer of a place one of nobody, so that nothing far away has to be looked at when its time has come.
+func (t *timers) cancel(place uint32) {
+	r := &t.rows[0]
+	r.list[place-r.gone-1].c = nil
 }
 
 // pop returns the earliest timer.
@@ -111,6 +131,9 @@ func (t *timers) pop() (x timer) {
 		if r := &t.rows[i]; !r.empty() && (t.first == len(t.rows) && len(t.heap) == 0 || r.list[r.head].before(t.peek())) {
 			t.first = i
 		}
+	}
+	if c := t.peek().c; c != nil { // the next one: it is near the processor when its time has come
+		t.touched += c.deadline + c.pulse.heard + c.half[0].pos + c.half[1].pos
 	}
 	return x
 }
@@ -170,8 +193,13 @@ func (d *Dissector) compact() {
 	old := d.timers
 	d.timers = timers{}
 	for old.n > 0 {
-		if t := old.pop(); t.stands() {
-			d.timers.push(t, d.now, d.timeout)
+		t := old.pop()
+		if !t.stands() {
+			continue
+		}
+		place := d.timers.push(t, d.now, d.timeout)
+		if dir := t.order % timerKinds; dir < generalTimer {
+			t.c.wait[dir].place = place
 		}
 	}
 }

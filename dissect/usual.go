@@ -78,8 +78,9 @@ func (c *Dialogue) leave() {
 // waiting is a packet that may be whole, or go on with an optional tail.
 type waiting struct {
 	time, packet int64
-	until        int64 // its timer, 0 if there is none
-	size         uint8 // 0 if nothing waits
+	until        int64  // its timer, 0 if there is none
+	place        uint32 // of the timer, 0 if it has no place to be found again
+	size         uint8  // 0 if nothing waits
 	raw          [protocol.TokenAt + protocol.TokenSize]byte
 }
 
@@ -88,11 +89,15 @@ func (c *Dialogue) endWait(dir int) {
 	w := &c.wait[dir]
 	w.size = 0
 	c.waits &^= 1 << dir
-	if w.until != 0 {
-		w.until = 0
+	switch {
+	case w.until == 0:
+	case w.place > 0:
+		c.d.timers.cancel(w.place)
+	default:
 		c.d.stale++
 		c.d.tidy()
 	}
+	w.until = 0
 }
 
 // write is a packet that came whole in one segment.
@@ -112,7 +117,7 @@ func (c *Dialogue) waitFor(h *half, w write) bool {
 	x.time, x.packet, x.until, x.size = w.time, w.packet, h.lastTime+second, uint8(len(w.b))
 	copy(x.raw[:], w.b)
 	c.waits |= 1 << dir
-	c.d.timers.push(timer{at: x.until, order: c.order*timerKinds + int64(dir), c: c}, c.d.now, c.d.timeout)
+	x.place = c.d.timers.push(timer{at: x.until, order: c.order*timerKinds + int64(dir), c: c}, c.d.now, c.d.timeout)
 	return true
 }
 
@@ -344,24 +349,38 @@ func (h *half) passed(w write) {
 	h.lastTime, h.latest = max(h.lastTime, w.time), max(h.latest, w.packet)
 }
 
-// Touch reads what bytes of the connection need, so that it is near the processor when they come. It returns a number that
+// Touch reads what the next bytes of a direction need, so that it is near the processor when they come. It returns a number that
 // means nothing.
-func (c *Dialogue) Touch(b []byte) int64 {
-	x, y := &c.half[0], &c.half[1]
-	return c.deadline + c.frames + c.pulse.heard + x.pos + y.pos + x.requests.done.start + y.requests.done.start + int64(b[len(b)-1])
+func (c *Dialogue) Touch(dir int, b []byte) int64 {
+	dir &= 1
+	h, q := &c.half[dir], &c.half[1-dir]
+	n := c.deadline + c.frames + c.pulse.heard + h.pos + int64(b[len(b)-1])
+	if b[0] == 'R' {
+		n += q.pos + q.requests.done.start
+	} else {
+		n += h.requests.done.start
+	}
+	if len(b) <= len(c.wait[dir].raw) {
+		n += c.wait[dir].until
+	}
+	return n
 }
 
 // TouchID does so with what the session ID in the bytes leads to.
-func (c *Dialogue) TouchID(b []byte) (n int64) {
+func (c *Dialogue) TouchID(dir int, b []byte) int64 {
 	if len(b) < protocol.HeaderSize {
 		return 0
 	}
-	id := sid(b[1:protocol.HeaderSize]).word()
-	for i := range c.half {
-		r := &c.half[i].requests
-		if len(r.done.index) > 0 {
-			n += int64(r.done.index[hash(id)&uint64(len(r.done.index)-1)])
-		}
+	if b[0] == 'R' {
+		dir = 1 - dir
+	}
+	f := &c.half[dir&1].requests.done
+	if len(f.index) == 0 {
+		return 0
+	}
+	n := int64(f.index[hash(sid(b[1:protocol.HeaderSize]).word())&uint64(len(f.index)-1)])
+	if b[0] == 'R' && len(f.list) > 0 {
+		n += f.list[len(f.list)-1].rest
 	}
 	return n
 }
@@ -431,7 +450,8 @@ func (c *Dialogue) respond(h *half, t *transaction, l *protocol.Layout, tail boo
 		f.RequestLetter, f.role, f.slot = t.letter, asResponse, t.slot
 		c.out(f)
 	}
-	c.answered(c.other(h), t)
+	c.conclusion(c.other(h), t)
+	c.release(t) // nothing claims it
 }
 
 // count counts a packet instead of telling it.
