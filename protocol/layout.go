@@ -129,7 +129,11 @@ type Layout struct {
 
 	shape Shape
 	whole []Field
+	row   int
 }
+
+// Row is the layout's place in Layouts.
+func (l *Layout) Row() int { return l.row }
 
 // Whole returns the fields with those of the tail behind them. The slice must not be changed.
 func (l *Layout) Whole() []Field { return l.whole }
@@ -215,8 +219,8 @@ func letters() string {
 }
 
 func init() {
-	for _, l := range Layouts {
-		l.shape = shapeOf(l)
+	for i, l := range Layouts {
+		l.row, l.shape = i, shapeOf(l)
 		l.whole = append(append(make([]Field, 0, len(l.Fields)+len(l.Tail)), l.Fields...), l.Tail...)
 		byLetter[l.Letter] = append(byLetter[l.Letter], l)
 	}
