@@ -15,6 +15,7 @@ type Conn struct {
 	// DeviceDir is the index in Addr of the device.
 	DeviceDir int
 
+	ends   [2]end // of Addr
 	device string
 	open   []numbers  // of transactions that are not over, by their slots
 	done   [2][]int64 // the numbers of finished ones, by requester and place
@@ -109,6 +110,34 @@ func (c *Conn) Src(from protocol.Side) netip.AddrPort { return c.Addr[c.dir(from
 
 // Dst returns the endpoint that receives what the side sends.
 func (c *Conn) Dst(from protocol.Side) netip.AddrPort { return c.Addr[1-c.dir(from)] }
+
+// AppendSrc appends Src as text.
+func (c *Conn) AppendSrc(b []byte, from protocol.Side) []byte { return c.appendEnd(b, c.dir(from)) }
+
+// AppendDst appends Dst as text.
+func (c *Conn) AppendDst(b []byte, from protocol.Side) []byte { return c.appendEnd(b, 1-c.dir(from)) }
+
+func (c *Conn) appendEnd(b []byte, i int) []byte {
+	if e := &c.ends[i]; e.n > 0 {
+		return append(b, e.text[:e.n]...)
+	}
+	return c.Addr[i].AppendTo(b)
+}
+
+// end is an address as text, which each packet needs; of the zero value, and of IPv6, it has to be made each time.
+type end struct {
+	n    uint8
+	text [len("255.255.255.255:65535")]byte
+}
+
+// write notes the addresses as text.
+func (c *Conn) write() {
+	for i, a := range c.Addr {
+		if a.Addr().Is4() {
+			c.ends[i].n = uint8(len(a.AppendTo(c.ends[i].text[:0])))
+		}
+	}
+}
 
 func (c *Conn) dir(s protocol.Side) int {
 	if s == protocol.Device {

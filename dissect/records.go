@@ -301,6 +301,7 @@ type connUpdate struct {
 
 func (u *connUpdate) give(*Numbering) {
 	u.conn.DeviceDir, u.conn.device = u.deviceDir, u.device
+	u.conn.write()
 	if u.number != nil {
 		u.conn.Stream = *u.number
 	}
