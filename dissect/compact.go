@@ -1,6 +1,10 @@
 package dissect
 
-import "github.com/nubishark/nubishark/protocol"
+import (
+	"slices"
+
+	"github.com/nubishark/nubishark/protocol"
+)
 
 // Most records are of packets and transactions with which nothing is the matter. They wait for their turn as what cannot be
 // concluded again: a line of the cache, where a Frame with its fields takes ten. The sink is told the whole record, made in
@@ -41,15 +45,18 @@ func formOf(l *protocol.Layout, fields []protocol.Field) form {
 	return k
 }
 
-// cut appends the fields of a packet that is whole. The one whose size is told by the packet is the last one.
+// cut appends the fields of a packet that is whole. The one whose size is told by the packet is the last one. Here, as wherever
+// such records are filled in, each part is written by itself: one written to be copied at once is waited for.
 func (k *form) cut(list []FieldValue, raw []byte) []FieldValue {
-	for i := range k.fields {
-		v := &k.fields[i]
-		from, to := k.at[i], len(raw)
-		if v.Size > 0 {
-			to = from + v.Size
+	n := len(list)
+	list = slices.Grow(list, len(k.fields))[:n+len(k.fields)]
+	for i, from := range k.at {
+		to := len(raw)
+		if size := k.fields[i].Size; size > 0 {
+			to = from + size
 		}
-		list = append(list, FieldValue{Field: v, At: from, Value: raw[from:to:to], Complete: true})
+		v := &list[n+i]
+		v.Field, v.At, v.Value, v.Complete = &k.fields[i], from, raw[from:to:to], true
 	}
 	return list
 }
@@ -57,17 +64,30 @@ func (k *form) cut(list []FieldValue, raw []byte) []FieldValue {
 func (w *whole) give(n *Numbering) {
 	f, k := &n.frame, &forms[w.form]
 	n.fields = k.cut(n.fields[:0], w.raw)
-	*f = Frame{
-		Conn: w.conn, From: w.from, Time: w.time, Offset: w.offset, Length: len(w.raw), Letter: w.raw[0], Layout: k.layout,
-		RequestLetter: w.asked, SessionID: w.raw[1:protocol.HeaderSize], Fields: n.fields, Raw: w.raw,
-		dir: w.dir, role: asRequest, slot: w.slot,
-	}
+	f.Conn, f.From, f.Time, f.Offset, f.Length = w.conn, w.from, w.time, w.offset, len(w.raw)
+	f.Letter, f.Layout, f.RequestLetter = w.raw[0], k.layout, w.asked
+	f.SessionID, f.Fields, f.Raw = w.raw[1:protocol.HeaderSize], n.fields, w.raw
+	f.Missing, f.Holes, f.Transaction, f.Violations = 0, nil, 0, nil
+	f.dir, f.role, f.truncated, f.slot, f.cell = w.dir, asRequest, false, w.slot, nil
 	if w.asked != 0 {
 		f.role = asResponse
 	}
 	f.one[0] = w.packet
 	f.Packets = f.one[:]
 	f.give(n)
+}
+
+// ahead is the number of records that are looked up at once.
+const ahead = 32
+
+// touch reads what records need: each is of another connection, which was last near the processor long ago, and waiting for many
+// of them takes as long as waiting for one. It returns a number that means nothing.
+func touch(list []whole) (n int64) {
+	for i := range list {
+		w := &list[i]
+		n += int64(w.conn.Stream) + w.conn.first.transaction + int64(w.raw[0]) + int64(w.raw[len(w.raw)-1])
+	}
+	return n
 }
 
 // exchange is the record of a transaction that was answered as it should be.
@@ -82,11 +102,11 @@ type exchange struct {
 
 func (a *exchange) give(n *Numbering) {
 	t := &n.transaction
-	*t = Transaction{
-		Conn: a.conn, Letter: a.letter, From: a.from, Device: a.conn.device, State: Answered,
-		RequestTime: a.requestTime, ResponseTime: a.responseTime,
-		id: a.id, dir: a.dir, slot: a.slot, remember: a.remember,
-	}
+	t.Conn, t.Letter, t.From, t.Device, t.State = a.conn, a.letter, a.from, a.conn.device, Answered
+	t.RequestTime, t.ResponseTime, t.ErrorCode, t.HasError = a.requestTime, a.responseTime, 0, false
+	t.Reason, t.Evidence = NoReason, nil
+	t.id, t.dir, t.slot, t.remember = a.id, a.dir, a.slot, a.remember
+	t.paired, t.request, t.response, t.kept = false, nil, nil, nil
 	t.SessionID = t.id[:]
 	t.give(n)
 }
@@ -106,10 +126,8 @@ func (c *Dialogue) outWhole(h *half, l *protocol.Layout, tail bool, w write, slo
 	c.update()
 	c.feel(h.dir, w.b[0], w.time)
 	x := c.d.addWhole()
-	*x = whole{
-		conn: c.conn, raw: w.b, offset: w.offset, time: w.time, packet: w.packet, slot: slot,
-		form: uint8(2 * l.Row()), dir: uint8(h.dir), from: c.sideOf(h.dir), asked: asked,
-	}
+	x.conn, x.raw, x.offset, x.time, x.packet = c.conn, w.b, w.offset, w.time, w.packet
+	x.slot, x.form, x.dir, x.from, x.asked = slot, uint8(2*l.Row()), uint8(h.dir), c.sideOf(h.dir), asked
 	if tail {
 		x.form++
 	}
@@ -119,8 +137,7 @@ func (c *Dialogue) outWhole(h *half, l *protocol.Layout, tail bool, w write, slo
 func (c *Dialogue) outAnswer(t *transaction, remember int32) {
 	c.transactions++
 	c.update()
-	*c.d.addExchange() = exchange{
-		conn: c.conn, id: t.id, requestTime: t.requestTime, responseTime: t.responseTime, slot: t.slot, remember: remember,
-		letter: t.letter, dir: t.dir, from: c.sideOf(int(t.dir)),
-	}
+	x := c.d.addExchange()
+	x.conn, x.id, x.requestTime, x.responseTime = c.conn, t.id, t.requestTime, t.responseTime
+	x.slot, x.remember, x.letter, x.dir, x.from = t.slot, remember, t.letter, t.dir, c.sideOf(int(t.dir))
 }

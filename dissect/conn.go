@@ -6,19 +6,22 @@ import (
 	"github.com/nubishark/nubishark/protocol"
 )
 
-// Conn is a connection as records refer to it: what is known of it when they are told.
+// Conn is a connection as records refer to it: what is known of it when they are told. What each of them needs stands first,
+// in two lines of the processor's cache.
 type Conn struct {
 	// Stream is the number of the connection, the same as Wireshark's tcp.stream.
 	Stream int
-	// Addr are the endpoints; Addr[0] opened the connection where that is known.
-	Addr [2]netip.AddrPort
 	// DeviceDir is the index in Addr of the device.
 	DeviceDir int
 
-	ends   [2]end // of Addr
+	ends   [2]end  // of Addr
+	first  numbers // of the transaction in the first slot
 	device string
-	open   []numbers  // of transactions that are not over, by their slots
 	done   [2][]int64 // the numbers of finished ones, by requester and place
+	open   []numbers  // of those that are not over, by their slots behind the first
+
+	// Addr are the endpoints; Addr[0] opened the connection where that is known.
+	Addr [2]netip.AddrPort
 }
 
 // Device returns the device key as far as it is known, "" before.

@@ -156,6 +156,7 @@ type Numbering struct {
 	frame       Frame
 	fields      []FieldValue
 	transaction Transaction
+	touched     int64 // keeps what was looked at from being left out as useless
 }
 
 // NewNumbering returns a numbering that starts at 1.
@@ -173,6 +174,9 @@ func (n *Numbering) hand(r *Records, to int) {
 	for ; g.records < to; g.records++ {
 		switch r.order[g.records] {
 		case aWhole:
+			if g.wholes%ahead == 0 {
+				n.touched += touch(r.wholes[g.wholes:min(g.wholes+ahead, len(r.wholes))])
+			}
 			g.wholes++
 			r.wholes[g.wholes-1].give(n)
 		case anExchange:
@@ -199,10 +203,13 @@ type numbers struct{ transaction, request, response int64 }
 
 // numbersOf returns the numbers in a slot of the connection.
 func (c *Conn) numbersOf(slot int32) *numbers {
-	for int(slot) >= len(c.open) {
+	if slot == 0 {
+		return &c.first
+	}
+	for int(slot) > len(c.open) {
 		c.open = append(c.open, numbers{})
 	}
-	return &c.open[slot]
+	return &c.open[slot-1]
 }
 
 // remember keeps the number of a finished transaction where the requester's table has it.
@@ -287,7 +294,7 @@ func (v *Violation) give(n *Numbering) {
 }
 
 func (s *Stream) give(n *Numbering) {
-	s.Conn.open, s.Conn.done = nil, [2][]int64{}
+	s.Conn.first, s.Conn.open, s.Conn.done = numbers{}, nil, [2][]int64{}
 	n.sink.Stream(s)
 }
 

@@ -10,51 +10,42 @@ import (
 // Lines are written by appending, most of them where they stay. What most of a line is made of, numbers, hexadecimal digits
 // and text that stands for itself, is appended eight bytes at a time.
 
-// pairs are the numbers from 00 to 99.
-const pairs = "00010203040506070809" + "10111213141516171819" + "20212223242526272829" + "30313233343536373839" + "40414243444546474849" +
-	"50515253545556575859" + "60616263646566676869" + "70717273747576777879" + "80818283848586878889" + "90919293949596979899"
-
 // appendNum appends a number in decimal.
 func appendNum(b []byte, v int64) []byte {
 	if v < 0 {
 		return strconv.AppendInt(b, v, 10)
 	}
-	n := decimals(uint64(v))
-	b = extend(b, n)
-	putNum(b[len(b)-n:], uint64(v))
-	return b
+	u := uint64(v)
+	if u >= eightDigits {
+		b = appendNum(b, int64(u/eightDigits))
+		b = extend(b, 8)
+		binary.LittleEndian.PutUint64(b[len(b)-8:], zeros+digitsOf(u%eightDigits))
+		return b
+	}
+	x := digitsOf(u)
+	leading := bits.TrailingZeros64(x|1<<56) / 8
+	b = extend(b, 8)
+	binary.LittleEndian.PutUint64(b[len(b)-8:], (zeros+x)>>(8*leading))
+	return b[:len(b)-leading]
 }
 
-// putNum writes the last digits of a number, as many as there is room for.
-func putNum(b []byte, v uint64) {
-	i := len(b)
-	for ; i >= 2; i -= 2 {
-		k := v % 100 * 2
-		v /= 100
-		b[i-1], b[i-2] = pairs[k+1], pairs[k]
-	}
-	if i == 1 {
-		b[0] = byte('0' + v%10)
-	}
+const (
+	eightDigits = 1e8
+	zeros       = '0' * everyByte
+)
+
+// digitsOf returns the eight digits of a number below eightDigits, the first one in the lowest byte. It halves the number, the
+// halves and the quarters, all those of a size at once, by multiplying and shifting instead of dividing.
+func digitsOf(v uint64) uint64 {
+	x := v/1e4 | v%1e4<<32
+	high := x * 10486 >> 20 & 0x0000007f0000007f // a hundredth of four digits
+	x = high | (x-100*high)<<16
+	high = x * 103 >> 10 & 0x000f000f000f000f // a tenth of two
+	return high | (x-10*high)<<8
 }
 
-// tens are the powers of ten.
-var tens = func() (t [20]uint64) {
-	t[0] = 1
-	for i := range t[1:] {
-		t[i+1] = 10 * t[i]
-	}
-	return t
-}()
-
-// decimals is the number of a number's digits.
-func decimals(v uint64) int {
-	n := bits.Len64(v|1) * 1233 >> 12 // the logarithm of 2 is 1233/4096
-	if v >= tens[n] {
-		n++
-	}
-	return max(n, 1)
-}
+// putTwo writes a number below 100.
+func putTwo(b *[2]byte, v uint64) { b[0], b[1] = byte('0'+v/10), byte('0'+v%10) }
 
 // extend makes a slice longer by bytes that are to be written.
 func extend(b []byte, n int) []byte {
@@ -90,7 +81,24 @@ func hexOf(v uint32) uint64 {
 	x = (x | x<<8) & 0x00ff00ff00ff00ff
 	x = (x | x<<4) & 0x0f0f0f0f0f0f0f0f
 	letters := (x + 6*everyByte) >> 4 & everyByte
-	return x + '0'*everyByte + ('a'-'0'-10)*letters
+	return x + zeros + ('a'-'0'-10)*letters
+}
+
+// first8 returns the first eight bytes, the first one as the lowest; where there are fewer, zeros stand behind them.
+func first8(b []byte) uint64 {
+	if len(b) >= 8 {
+		return binary.LittleEndian.Uint64(b)
+	}
+	n := len(b)
+	switch {
+	case n >= 4:
+		return uint64(binary.LittleEndian.Uint32(b)) | uint64(binary.LittleEndian.Uint32(b[n-4:]))<<(8*(n-4))
+	case n >= 2:
+		return uint64(binary.LittleEndian.Uint16(b)) | uint64(b[n-1])<<(8*(n-1))
+	case n == 1:
+		return uint64(b[0])
+	}
+	return 0
 }
 
 // plainBytes counts how many of eight bytes, the lowest first, are printable ASCII before one that is not, or is one of two.

@@ -66,7 +66,9 @@ func TestBytesAtOnce(t *testing.T) {
 	for c := range 256 {
 		for at := range 17 {
 			for _, fill := range []string{"a", " ", "~", "\x7f", "\xff", "\x80", "\"", "\\", "\x1f", "온"} {
-				checkBytes(t, []byte(strings.Repeat(fill, at)+string([]byte{byte(c)})+strings.Repeat(fill, 16-at)))
+				s := []byte(strings.Repeat(fill, at) + string([]byte{byte(c)}) + strings.Repeat(fill, 16-at))
+				checkBytes(t, s)
+				checkBytes(t, s[:min(len(s), at+1+c%9)])
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"encoding/binary"
 	"strconv"
 	"time"
 )
@@ -29,7 +30,8 @@ func (c *clock) append(b []byte, ns int64) []byte {
 	b = extend(b, len(c.date)+10)
 	*(*[len(dateLayout)]byte)(b[at:]) = c.date
 	f := (*[10]byte)(b[at+len(c.date):])
-	putNum(f[:9], uint64(frac))
+	f[0] = byte('0' + frac/eightDigits)
+	binary.LittleEndian.PutUint64(f[1:9], zeros+digitsOf(uint64(frac%eightDigits)))
 	f[9] = 'Z'
 	return b
 }
@@ -41,9 +43,9 @@ func (c *clock) turn(sec int64) {
 		c.day = day
 	}
 	s := uint64(sec - c.day*secondsOfDay)
-	putNum(c.date[11:13], s/3600)
-	putNum(c.date[14:16], s/60%60)
-	putNum(c.date[17:19], s%60)
+	putTwo((*[2]byte)(c.date[11:]), s/3600)
+	putTwo((*[2]byte)(c.date[14:]), s/60%60)
+	putTwo((*[2]byte)(c.date[17:]), s%60)
 	c.second = sec
 }
 

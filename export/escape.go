@@ -32,17 +32,15 @@ func appendWire(out, b []byte, backslash string) []byte {
 		quote = quotes
 	}
 	for len(b) > 0 {
-		if len(b) >= 8 {
-			if cap(out)-len(out) < 8 {
-				out = slices.Grow(out, len(b))
-			}
-			x := binary.LittleEndian.Uint64(b)
-			n := plainBytes(x, backslashes, quote)
-			binary.LittleEndian.PutUint64(out[len(out):len(out)+8], x)
-			out, b = out[:len(out)+n], b[n:]
-			if n == 8 {
-				continue
-			}
+		if cap(out)-len(out) < 8 {
+			out = slices.Grow(out, len(b)+8)
+		}
+		x := first8(b)
+		n := plainBytes(x, backslashes, quote)
+		binary.LittleEndian.PutUint64(out[len(out):len(out)+8], x)
+		out, b = out[:len(out)+n], b[n:]
+		if n == 8 || len(b) == 0 {
+			continue
 		}
 		var size int
 		out, size = appendRune(out, b, backslash)
@@ -106,12 +104,10 @@ func isText(b []byte) bool {
 		return false
 	}
 	for len(b) > 0 {
-		if len(b) >= 8 {
-			n := plainBytes(binary.LittleEndian.Uint64(b), deletes, deletes)
-			b = b[n:]
-			if n == 8 {
-				continue
-			}
+		n := plainBytes(first8(b), deletes, deletes)
+		b = b[n:]
+		if n == 8 || len(b) == 0 {
+			continue
 		}
 		r, size := rune(b[0]), 1
 		if r >= utf8.RuneSelf {

@@ -34,10 +34,15 @@ func (w *textWriter) Frame(f *dissect.Frame) {
 
 // appendRight appends a number that is not negative, filled up with spaces on its left.
 func appendRight(b []byte, v int64, width int) []byte {
-	for n := width - decimals(uint64(v)); n > 0; n-- {
-		b = append(b, ' ')
+	const spaces = "                "
+	at := len(b)
+	b = appendNum(b, v)
+	if n := width - (len(b) - at); n > 0 {
+		b = append(b, spaces[:n]...)
+		copy(b[at+n:], b[at:])
+		copy(b[at:], spaces[:n])
 	}
-	return appendNum(b, v)
+	return b
 }
 
 // Transaction implements dissect.Sink.
