@@ -80,14 +80,22 @@ func (w *whole) give(n *Numbering) {
 // ahead is the number of records that are looked up at once.
 const ahead = 32
 
-// touch reads what records need: each is of another connection, which was last near the processor long ago, and waiting for many
-// of them takes as long as waiting for one. It returns a number that means nothing.
-func touch(list []whole) (n int64) {
-	for i := range list {
-		w := &list[i]
-		n += int64(w.conn.Stream) + w.conn.first.transaction + int64(w.raw[0]) + int64(w.raw[len(w.raw)-1])
+// touch reads what the next records need: each is of another connection, which was last near the processor long ago, and waiting
+// for many of them takes as long as waiting for one.
+func (n *Numbering) touch(wholes []whole, exchanges []exchange) {
+	for i := range wholes[:min(len(wholes), ahead)] {
+		w := &wholes[i]
+		n.touched += int64(w.conn.Stream) + w.conn.first.transaction + int64(w.raw[0]) + int64(w.raw[len(w.raw)-1])
 	}
-	return n
+	for i := range exchanges[:min(len(exchanges), ahead)] {
+		x := &exchanges[i]
+		if done := x.conn.done[x.dir&1]; int(x.remember) < len(done) && x.remember >= 0 {
+			n.touched += done[x.remember]
+		}
+		if d := x.conn.device; d != "" {
+			n.touched += int64(d[0])
+		}
+	}
 }
 
 // exchange is the record of a transaction that was answered as it should be.

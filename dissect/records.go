@@ -175,7 +175,7 @@ func (n *Numbering) hand(r *Records, to int) {
 		switch r.order[g.records] {
 		case aWhole:
 			if g.wholes%ahead == 0 {
-				n.touched += touch(r.wholes[g.wholes:min(g.wholes+ahead, len(r.wholes))])
+				n.touch(r.wholes[g.wholes:], r.exchanges[g.exchanges:])
 			}
 			g.wholes++
 			r.wholes[g.wholes-1].give(n)

@@ -42,6 +42,10 @@ func appendWire(out, b []byte, backslash string) []byte {
 		if n == 8 || len(b) == 0 {
 			continue
 		}
+		if b[0] == '"' { // it is plain where no JSON is written
+			out, b = append(out, '\\', '"'), b[1:]
+			continue
+		}
 		var size int
 		out, size = appendRune(out, b, backslash)
 		b = b[size:]
@@ -54,14 +58,12 @@ func appendRune(out, b []byte, backslash string) (_ []byte, size int) {
 	switch c := b[0]; {
 	case c == '\\':
 		return append(append(out, backslash...), backslash...), 1
-	case c == '"' && len(backslash) > 1:
-		return append(out, '\\', '"'), 1
 	case c >= ' ' && c < 0x7f:
 		return append(out, c), 1
 	case c < utf8.RuneSelf:
 		return appendByte(out, c, backslash), 1
 	}
-	r, size := utf8.DecodeRune(b)
+	r, size := decodeRune(b)
 	if r == utf8.RuneError && size == 1 || !isPrint(r) {
 		for _, c := range b[:size] {
 			out = appendByte(out, c, backslash)
@@ -74,6 +76,14 @@ func appendRune(out, b []byte, backslash string) (_ []byte, size int) {
 // appendByte appends a byte of what is not printable.
 func appendByte(out []byte, c byte, backslash string) []byte {
 	return append(append(out, backslash...), 'x', hexDigits[c>>4], hexDigits[c&15])
+}
+
+// decodeRune is utf8.DecodeRune, which asks more of the three bytes that most characters have where there are more than a few letters.
+func decodeRune(b []byte) (rune, int) {
+	if len(b) >= 3 && b[0] > 0xe0 && b[0] < 0xed && b[1]&0xc0 == 0x80 && b[2]&0xc0 == 0x80 {
+		return rune(b[0]&0xf)<<12 | rune(b[1]&0x3f)<<6 | rune(b[2]&0x3f), 3
+	}
+	return utf8.DecodeRune(b)
 }
 
 // isPrint is unicode.IsPrint, which looks each character up in tables; of those that most texts are written in, what it says is
@@ -111,7 +121,7 @@ func isText(b []byte) bool {
 		}
 		r, size := rune(b[0]), 1
 		if r >= utf8.RuneSelf {
-			r, size = utf8.DecodeRune(b)
+			r, size = decodeRune(b)
 		}
 		if r == utf8.RuneError && size == 1 || !isPrint(r) && r != '\n' && r != '\r' && r != '\t' {
 			return false

@@ -2,6 +2,7 @@ package export
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 
 	"github.com/nubishark/nubishark/dissect"
 	"github.com/nubishark/nubishark/protocol"
@@ -30,6 +31,12 @@ type maskOf struct {
 	digits [2 * maskSize]byte
 }
 
+// is reports whether it is of a token, word by word, which takes a fraction of a call.
+func (k *maskOf) is(token *[protocol.TokenSize]byte) bool {
+	word := binary.LittleEndian.Uint64
+	return word(k.token[:]) == word(token[:]) && word(k.token[8:]) == word(token[8:]) && word(k.token[16:]) == word(token[16:]) && k.digits[0] != 0
+}
+
 // rememberedMasks is a power of two.
 const rememberedMasks = 1 << 13
 
@@ -41,8 +48,8 @@ func (m *masks) append(out []byte, c *dissect.Conn, b []byte) []byte {
 		m.list = make([]maskOf, rememberedMasks)
 	}
 	k := &m.list[c.Stream&(rememberedMasks-1)]
-	if token := [protocol.TokenSize]byte(b); k.token != token || k.digits[0] == 0 {
-		k.token = token
+	if !k.is((*[protocol.TokenSize]byte)(b)) {
+		k.token = [protocol.TokenSize]byte(b)
 		sum := sha256.Sum256(b)
 		appendHex(k.digits[:0], sum[:maskSize])
 	}
