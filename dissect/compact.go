@@ -1,10 +1,6 @@
 package dissect
 
-import (
-	"slices"
-
-	"github.com/nubishark/nubishark/protocol"
-)
+import "github.com/nubishark/nubishark/protocol"
 
 // Most records are of packets and transactions with which nothing is the matter. They wait for their turn as what cannot be
 // concluded again: a line of the cache, where a Frame with its fields takes ten. The sink is told the whole record, made in
@@ -45,35 +41,67 @@ func formOf(l *protocol.Layout, fields []protocol.Field) form {
 	return k
 }
 
-// cut appends the fields of a packet that is whole. The one whose size is told by the packet is the last one. Here, as wherever
-// such records are filled in, each part is written by itself: one written to be copied at once is waited for.
-func (k *form) cut(list []FieldValue, raw []byte) []FieldValue {
-	n := len(list)
-	list = slices.Grow(list, len(k.fields))[:n+len(k.fields)]
+// cut fills in the fields of a packet that is whole. The one whose size is told by the packet is the last one. Here, as wherever
+// such records are filled in, each part is written by itself, because one written to be copied at once is waited for; and a
+// pointer that is there already is not written, because the garbage collector wants to know of each.
+func (k *form) cut(list []FieldValue, raw []byte) {
 	for i, from := range k.at {
 		to := len(raw)
 		if size := k.fields[i].Size; size > 0 {
 			to = from + size
 		}
-		v := &list[n+i]
-		v.Field, v.At, v.Value, v.Complete = &k.fields[i], from, raw[from:to:to], true
+		v := &list[i]
+		put(&v.Field, &k.fields[i])
+		v.At, v.Value, v.Complete = from, raw[from:to:to], true
 	}
-	return list
+}
+
+// put writes a pointer where another one stands.
+func put[T any](at **T, p *T) {
+	if *at != p {
+		*at = p
+	}
+}
+
+// lent is a Frame that a sink is told again and again, for packets of one form.
+type lent struct {
+	Frame
+	fields []FieldValue
+}
+
+// lend returns the frame for packets of a form, as empty as the sink got it.
+func (n *Numbering) lend(at uint8) *lent {
+	if n.lent == nil {
+		n.lent = make([]lent, len(forms))
+		for i := range n.lent {
+			n.lent[i].fields = make([]FieldValue, len(forms[i].fields))
+		}
+	}
+	f := &n.lent[at]
+	put(&f.Layout, forms[at].layout)
+	put(&f.cell, nil)
+	if len(f.Packets) != 1 || &f.Packets[0] != &f.one[0] {
+		f.Packets = f.one[:]
+	}
+	if len(f.Fields) != len(f.fields) || &f.Fields[0] != &f.fields[0] {
+		f.Fields = f.fields
+	}
+	if f.Holes != nil || f.Violations != nil {
+		f.Holes, f.Violations = nil, nil
+	}
+	f.Missing, f.Transaction, f.truncated = 0, 0, false
+	return f
 }
 
 func (w *whole) give(n *Numbering) {
-	f, k := &n.frame, &forms[w.form]
-	n.fields = k.cut(n.fields[:0], w.raw)
+	f := n.lend(w.form)
+	forms[w.form].cut(f.fields, w.raw)
 	f.Conn, f.From, f.Time, f.Offset, f.Length = w.conn, w.from, w.time, w.offset, len(w.raw)
-	f.Letter, f.Layout, f.RequestLetter = w.raw[0], k.layout, w.asked
-	f.SessionID, f.Fields, f.Raw = w.raw[1:protocol.HeaderSize], n.fields, w.raw
-	f.Missing, f.Holes, f.Transaction, f.Violations = 0, nil, 0, nil
-	f.dir, f.role, f.truncated, f.slot, f.cell = w.dir, asRequest, false, w.slot, nil
+	f.Letter, f.RequestLetter, f.SessionID, f.Raw = w.raw[0], w.asked, w.raw[1:protocol.HeaderSize], w.raw
+	f.dir, f.role, f.slot, f.one[0] = w.dir, asRequest, w.slot, w.packet
 	if w.asked != 0 {
 		f.role = asResponse
 	}
-	f.one[0] = w.packet
-	f.Packets = f.one[:]
 	f.give(n)
 }
 
@@ -112,10 +140,17 @@ func (a *exchange) give(n *Numbering) {
 	t := &n.transaction
 	t.Conn, t.Letter, t.From, t.Device, t.State = a.conn, a.letter, a.from, a.conn.device, Answered
 	t.RequestTime, t.ResponseTime, t.ErrorCode, t.HasError = a.requestTime, a.responseTime, 0, false
-	t.Reason, t.Evidence = NoReason, nil
 	t.id, t.dir, t.slot, t.remember = a.id, a.dir, a.slot, a.remember
-	t.paired, t.request, t.response, t.kept = false, nil, nil, nil
-	t.SessionID = t.id[:]
+	t.Reason, t.paired = NoReason, false
+	put(&t.request, nil)
+	put(&t.response, nil)
+	put(&t.kept, nil)
+	if t.Evidence != nil {
+		t.Evidence = nil
+	}
+	if len(t.SessionID) != len(t.id) || &t.SessionID[0] != &t.id[0] {
+		t.SessionID = t.id[:]
+	}
 	t.give(n)
 }
 

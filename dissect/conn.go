@@ -7,21 +7,29 @@ import (
 )
 
 // Conn is a connection as records refer to it: what is known of it when they are told. What each of them needs stands first,
-// in two lines of the processor's cache.
+// in a few lines of the processor's cache.
 type Conn struct {
 	// Stream is the number of the connection, the same as Wireshark's tcp.stream.
 	Stream int
 	// DeviceDir is the index in Addr of the device.
 	DeviceDir int
 
-	ends   [2]end  // of Addr
-	first  numbers // of the transaction in the first slot
+	ends  [2]end  // of Addr
+	first numbers // of the transaction in the first slot
+	// Seal is the sink's.
+	Seal   Seal
 	device string
 	done   [2][]int64 // the numbers of finished ones, by requester and place
 	open   []numbers  // of those that are not over, by their slots behind the first
 
 	// Addr are the endpoints; Addr[0] opened the connection where that is known.
 	Addr [2]netip.AddrPort
+}
+
+// Seal is room for what stands for a connection's token in the output, beside the token: it comes with every request.
+type Seal struct {
+	Token [protocol.TokenSize]byte
+	Shown [8]byte
 }
 
 // Device returns the device key as far as it is known, "" before.

@@ -153,8 +153,7 @@ type Numbering struct {
 	comers                           map[string]*comer
 
 	// What a sink is told of usual packets and transactions stands here.
-	frame       Frame
-	fields      []FieldValue
+	lent        []lent // of each form
 	transaction Transaction
 	touched     int64 // keeps what was looked at from being left out as useless
 }

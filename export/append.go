@@ -85,20 +85,23 @@ func hexOf(v uint32) uint64 {
 }
 
 // first8 returns the first eight bytes, the first one as the lowest; where there are fewer, zeros stand behind them.
-func first8(b []byte) uint64 {
-	if len(b) >= 8 {
-		return binary.LittleEndian.Uint64(b)
-	}
+func first8[S string | []byte](b S) uint64 {
 	n := len(b)
 	switch {
+	case n >= 8: // one load
+		return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 | uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
 	case n >= 4:
-		return uint64(binary.LittleEndian.Uint32(b)) | uint64(binary.LittleEndian.Uint32(b[n-4:]))<<(8*(n-4))
-	case n >= 2:
-		return uint64(binary.LittleEndian.Uint16(b)) | uint64(b[n-1])<<(8*(n-1))
-	case n == 1:
-		return uint64(b[0])
+		return first4(b) | first4(b[n-4:])<<(8*(n-4))
 	}
-	return 0
+	x := uint64(0)
+	for i := range n {
+		x |= uint64(b[i]) << (8 * i)
+	}
+	return x
+}
+
+func first4[S string | []byte](b S) uint64 {
+	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24
 }
 
 // plainBytes counts how many of eight bytes, the lowest first, are printable ASCII before one that is not, or is one of two.

@@ -19,14 +19,14 @@ const hexDigits = "0123456789abcdef"
 func Escape(b []byte) string { return string(AppendEscaped(nil, b)) }
 
 // AppendEscaped appends what Escape returns.
-func AppendEscaped(out, b []byte) []byte { return appendWire(out, b, `\`) }
+func AppendEscaped[S string | []byte](out []byte, b S) []byte { return appendWire(out, b, `\`) }
 
 // appendJSONWire appends what Escape returns as it stands in a JSON string.
-func appendJSONWire(out, b []byte) []byte { return appendWire(out, b, `\\`) }
+func appendJSONWire[S string | []byte](out []byte, b S) []byte { return appendWire(out, b, `\\`) }
 
 // appendWire appends what Escape returns; a backslash in it is written as given, which tells where it will stand: two in a JSON
 // string, where a quote has one, too.
-func appendWire(out, b []byte, backslash string) []byte {
+func appendWire[S string | []byte](out []byte, b S, backslash string) []byte {
 	quote := uint64(backslashes)
 	if len(backslash) > 1 {
 		quote = quotes
@@ -47,7 +47,7 @@ func appendWire(out, b []byte, backslash string) []byte {
 			continue
 		}
 		var size int
-		out, size = appendRune(out, b, backslash)
+		out, size = appendRune(out, []byte(b[:min(len(b), utf8.UTFMax)]), backslash)
 		b = b[size:]
 	}
 	return out

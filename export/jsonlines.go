@@ -86,7 +86,7 @@ func (w *jsonWriter) field(b []byte, c *dissect.Conn, v *dissect.FieldValue) []b
 	}
 	k := fieldKeys[v.Place()]
 	if v.Secret && !w.o.ShowSecrets {
-		return append(w.masks.append(append(b, k...), c, v.Trimmed()), '"')
+		return append(appendSealed(append(b, k...), c, v.Trimmed()), '"')
 	}
 	switch v.Kind {
 	case protocol.Text, protocol.ID:
@@ -121,8 +121,7 @@ func (w *jsonWriter) Transaction(t *dissect.Transaction) {
 	b = append(append(b, `,"from":"`...), t.From.String()...)
 	if t.Device != "" {
 		b = append(b, `","device":"`...)
-		w.scratch = append(w.scratch[:0], t.Device...)
-		b = appendJSONWire(b, w.scratch)
+		b = appendJSONWire(b, t.Device)
 	}
 	b = append(b, `","session_id":"`...)
 	b = appendJSONWire(b, t.SessionID)

@@ -54,7 +54,7 @@ func (w *textWriter) Note(n *dissect.Note) {
 	b = append(b, n.ID...)
 	if n.Device != "" {
 		b = append(b, " device="...)
-		b = AppendEscaped(b, []byte(n.Device))
+		b = AppendEscaped(b, n.Device)
 	}
 	b = append(b, ": "...)
 	b = append(b, n.Message...)

@@ -88,7 +88,7 @@ func (w *textWriter) Transaction(t *dissect.Transaction) {
 	}
 	if t.Device != "" {
 		b = append(b, " device="...)
-		b = AppendEscaped(b, []byte(t.Device))
+		b = AppendEscaped(b, t.Device)
 	}
 	w.end(b)
 }
@@ -144,7 +144,7 @@ func (w *textWriter) Stream(s *dissect.Stream) {
 	}
 	if s.Device != "" {
 		b = append(b, " device="...)
-		b = AppendEscaped(b, []byte(s.Device))
+		b = AppendEscaped(b, s.Device)
 	}
 	w.end(b)
 }

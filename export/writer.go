@@ -138,10 +138,7 @@ type base struct {
 	o     Options
 	tally *tally
 	clock clock
-	masks masks
 	some  bool // a line was written
-	// scratch is for a part of the line.
-	scratch []byte
 }
 
 // Worst implements Writer.
