@@ -37,6 +37,7 @@ func appendSealed(out []byte, c *dissect.Conn, b []byte) []byte {
 
 // sameToken compares word by word, which takes a fraction of a call.
 func sameToken(a, b *[protocol.TokenSize]byte) bool {
-	word := binary.LittleEndian.Uint64
 	return word(a[:]) == word(b[:]) && word(a[8:]) == word(b[8:]) && word(a[16:]) == word(b[16:])
 }
+
+func word(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
