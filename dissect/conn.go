@@ -6,18 +6,30 @@ import (
 	"github.com/nubishark/nubishark/protocol"
 )
 
-// Conn is a connection as records refer to it: what is known of it when they are told.
+// Conn is a connection as records refer to it: what is known of it when they are told. What each of them needs stands first,
+// in a few lines of the processor's cache.
 type Conn struct {
 	// Stream is the number of the connection, the same as Wireshark's tcp.stream.
 	Stream int
-	// Addr are the endpoints; Addr[0] opened the connection where that is known.
-	Addr [2]netip.AddrPort
 	// DeviceDir is the index in Addr of the device.
 	DeviceDir int
 
+	ends  [2]end  // of Addr
+	first numbers // of the transaction in the first slot
+	// Seal is the sink's.
+	Seal   Seal
 	device string
-	open   []numbers  // of transactions that are not over, by their slots
 	done   [2][]int64 // the numbers of finished ones, by requester and place
+	open   []numbers  // of those that are not over, by their slots behind the first
+
+	// Addr are the endpoints; Addr[0] opened the connection where that is known.
+	Addr [2]netip.AddrPort
+}
+
+// Seal is room for what stands for a connection's token in the output, beside the token: it comes with every request.
+type Seal struct {
+	Token [protocol.TokenSize]byte
+	Shown [8]byte
 }
 
 // Device returns the device key as far as it is known, "" before.
@@ -116,6 +128,34 @@ func (c *Conn) Src(from protocol.Side) netip.AddrPort { return c.Addr[c.dir(from
 
 // Dst returns the endpoint that receives what the side sends.
 func (c *Conn) Dst(from protocol.Side) netip.AddrPort { return c.Addr[1-c.dir(from)] }
+
+// AppendSrc appends Src as text.
+func (c *Conn) AppendSrc(b []byte, from protocol.Side) []byte { return c.appendEnd(b, c.dir(from)) }
+
+// AppendDst appends Dst as text.
+func (c *Conn) AppendDst(b []byte, from protocol.Side) []byte { return c.appendEnd(b, 1-c.dir(from)) }
+
+func (c *Conn) appendEnd(b []byte, i int) []byte {
+	if e := &c.ends[i]; e.n > 0 {
+		return append(b, e.text[:e.n]...)
+	}
+	return c.Addr[i].AppendTo(b)
+}
+
+// end is an address as text, which each packet needs; of the zero value, and of IPv6, it has to be made each time.
+type end struct {
+	n    uint8
+	text [len("255.255.255.255:65535")]byte
+}
+
+// write notes the addresses as text.
+func (c *Conn) write() {
+	for i, a := range c.Addr {
+		if a.Addr().Is4() {
+			c.ends[i].n = uint8(len(a.AppendTo(c.ends[i].text[:0])))
+		}
+	}
+}
 
 func (c *Conn) dir(s protocol.Side) int {
 	if s == protocol.Device {

@@ -72,7 +72,7 @@ func (d *Dissector) Reached(m Moment) {
 
 // flush hands on the records, unless another collects them.
 func (d *Dissector) flush() {
-	if d.out != nil && (len(d.rec.list) > 0 || d.rec.counted) {
+	if d.out != nil && !d.rec.Empty() {
 		d.out.Give(d.rec)
 		d.rec.Reset()
 	}

@@ -138,9 +138,9 @@ const (
 )
 
 // String returns the state's name in records.
-func (s State) String() string {
-	return [...]string{"outstanding", "answered", "failed", "unanswered", "pending", "orphan"}[s]
-}
+func (s State) String() string { return stateNames[s] }
+
+var stateNames = [...]string{"outstanding", "answered", "failed", "unanswered", "pending", "orphan"}
 
 // Transaction is a request with its response. One that a sink is told belongs to it during the call only; all of it
 // may be copied but for SessionID, whose bytes go, too.

@@ -5,7 +5,11 @@ import "slices"
 // Records are the records of a stretch of packets, in order, without numbers: those are given by Numbering, when the
 // stretches of several dissectors are put in order. Their memory is used again after Reset. The zero value is ready.
 type Records struct {
-	list         []record
+	order        []tag // what comes next: of each kind, the next one
+	wholes       []whole
+	exchanges    []exchange
+	others       []record
+	given        given
 	marks        []mark // where several dissectors work together
 	frames       pool[Frame]
 	transactions pool[Transaction]
@@ -17,7 +21,19 @@ type Records struct {
 	counted      bool
 }
 
-// record is anything that a sink is told, or that Numbering has to know.
+// tag tells where a record stands.
+type tag uint8
+
+const (
+	aWhole tag = iota
+	anExchange
+	another
+)
+
+// given counts what was handed on.
+type given struct{ records, wholes, exchanges, others int }
+
+// record is anything else that a sink is told, or that Numbering has to know.
 type record interface {
 	// give numbers the record and hands it to the sink.
 	give(n *Numbering)
@@ -25,8 +41,9 @@ type record interface {
 
 // Reset forgets the records; the slices of frames that were handed out may be overwritten from now on.
 func (r *Records) Reset() {
-	clear(r.list)
-	r.list, r.marks = r.list[:0], r.marks[:0]
+	clear(r.others)
+	r.order, r.wholes, r.exchanges, r.others, r.marks = r.order[:0], r.wholes[:0], r.exchanges[:0], r.others[:0], r.marks[:0]
+	r.given = given{}
 	r.frames.n, r.transactions.n, r.conns.n = 0, 0, 0
 	if r.counted {
 		r.counts, r.counted = Counts{Answers: r.counts.Answers[:0]}, false
@@ -45,14 +62,44 @@ func reuse[T any](s []T) []T {
 }
 
 // Empty reports whether there is nothing to hand on.
-func (r *Records) Empty() bool { return len(r.list) == 0 && !r.counted }
+func (r *Records) Empty() bool { return len(r.order) == 0 && !r.counted }
 
 func (d *Dissector) add(x record) {
+	r := d.next(another)
+	r.others = append(r.others, x)
+}
+
+// addWhole returns room for the record of a usual packet, which is to be filled in at once.
+func (d *Dissector) addWhole() *whole {
+	r := d.next(aWhole)
+	r.wholes = longer(r.wholes)
+	return &r.wholes[len(r.wholes)-1]
+}
+
+// addExchange returns room for the record of a usual transaction, which is to be filled in at once.
+func (d *Dissector) addExchange() *exchange {
+	r := d.next(anExchange)
+	r.exchanges = longer(r.exchanges)
+	return &r.exchanges[len(r.exchanges)-1]
+}
+
+// longer returns a list with one element more, which may hold anything.
+func longer[T any](s []T) []T {
+	if n := len(s); n < cap(s) {
+		return s[:n+1]
+	}
+	var zero T
+	return append(s, zero)
+}
+
+// next notes that such a record comes now.
+func (d *Dissector) next(k tag) *Records {
 	r := d.rec
 	if d.shared != nil && (len(r.marks) == 0 || r.marks[len(r.marks)-1].moment != d.moment) {
-		r.marks = append(r.marks, mark{d.moment, len(r.list)})
+		r.marks = append(r.marks, mark{d.moment, len(r.order)})
 	}
-	r.list = append(r.list, x)
+	r.order = append(r.order, k)
+	return r
 }
 
 // keepRaw copies bytes.
@@ -104,6 +151,11 @@ type Numbering struct {
 	sink                             Sink
 	frames, transactions, violations int64
 	comers                           map[string]*comer
+
+	// What a sink is told of usual packets and transactions stands here.
+	lent        []lent // of each form
+	transaction Transaction
+	touched     int64 // keeps what was looked at from being left out as useless
 }
 
 // NewNumbering returns a numbering that starts at 1.
@@ -111,10 +163,29 @@ func NewNumbering(sink Sink) *Numbering { return &Numbering{sink: sink} }
 
 // Give hands on all records.
 func (n *Numbering) Give(r *Records) {
-	for _, x := range r.list {
-		x.give(n)
-	}
+	n.hand(r, len(r.order))
 	n.count(r)
+}
+
+// hand hands on the records up to a place, those before it that were not yet.
+func (n *Numbering) hand(r *Records, to int) {
+	g := &r.given
+	for ; g.records < to; g.records++ {
+		switch r.order[g.records] {
+		case aWhole:
+			if g.wholes%ahead == 0 {
+				n.touch(r.wholes[g.wholes:], r.exchanges[g.exchanges:])
+			}
+			g.wholes++
+			r.wholes[g.wholes-1].give(n)
+		case anExchange:
+			g.exchanges++
+			r.exchanges[g.exchanges-1].give(n)
+		default:
+			g.others++
+			r.others[g.others-1].give(n)
+		}
+	}
 }
 
 func (n *Numbering) count(r *Records) {
@@ -131,10 +202,13 @@ type numbers struct{ transaction, request, response int64 }
 
 // numbersOf returns the numbers in a slot of the connection.
 func (c *Conn) numbersOf(slot int32) *numbers {
-	for int(slot) >= len(c.open) {
+	if slot == 0 {
+		return &c.first
+	}
+	for int(slot) > len(c.open) {
 		c.open = append(c.open, numbers{})
 	}
-	return &c.open[slot]
+	return &c.open[slot-1]
 }
 
 // remember keeps the number of a finished transaction where the requester's table has it.
@@ -219,7 +293,7 @@ func (v *Violation) give(n *Numbering) {
 }
 
 func (s *Stream) give(n *Numbering) {
-	s.Conn.open, s.Conn.done = nil, [2][]int64{}
+	s.Conn.first, s.Conn.open, s.Conn.done = numbers{}, nil, [2][]int64{}
 	n.sink.Stream(s)
 }
 
@@ -233,6 +307,7 @@ type connUpdate struct {
 
 func (u *connUpdate) give(*Numbering) {
 	u.conn.DeviceDir, u.conn.device = u.deviceDir, u.device
+	u.conn.write()
 	if u.number != nil {
 		u.conn.Stream = *u.number
 	}

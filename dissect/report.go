@@ -37,6 +37,10 @@ func (c *Dialogue) emitTransaction(t *transaction, remember int32) {
 		c.d.rec.countAnswer(t.letter, t.responseTime-t.requestTime)
 		return
 	}
+	if c.standing == confirmed && t.usual() {
+		c.outAnswer(t, remember)
+		return
+	}
 	x := c.d.rec.transactions.get()
 	c.record(t, x)
 	x.remember = remember
@@ -57,14 +61,19 @@ func (c *Dialogue) record(t *transaction, x *Transaction) {
 	}
 }
 
-// out completes a record by what is known of its connection now, and lets it out.
-func (c *Dialogue) out(x record) {
+// update tells what is known of the connection, where that is more than was told.
+func (c *Dialogue) update() {
 	if c.changed {
 		c.changed = false
 		u := c.d.rec.conns.get()
 		*u = connUpdate{c.conn, c.number, c.deviceDir, c.device}
 		c.d.add(u)
 	}
+}
+
+// out completes a record by what is known of its connection now, and lets it out.
+func (c *Dialogue) out(x record) {
+	c.update()
 	switch x := x.(type) {
 	case *Frame:
 		c.frames++

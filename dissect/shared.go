@@ -71,13 +71,11 @@ func (n *Numbering) Merge(list []*Records) {
 			break
 		}
 		r := list[first]
-		from, to := r.marks[next[first]].at, len(r.list)
+		to := len(r.order)
 		if next[first]++; next[first] < len(r.marks) {
 			to = r.marks[next[first]].at
 		}
-		for _, x := range r.list[from:to] {
-			x.give(n)
-		}
+		n.hand(r, to)
 	}
 	for _, r := range list {
 		n.count(r)

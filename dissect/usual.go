@@ -385,36 +385,6 @@ func (c *Dialogue) TouchID(dir int, b []byte) int64 {
 	return n
 }
 
-// wholeFrame makes the record of a packet.
-func (c *Dialogue) wholeFrame(h *half, l *protocol.Layout, tail bool, w write) *Frame {
-	f := c.d.rec.frames.get()
-	*f = Frame{
-		Conn: c.conn, dir: uint8(h.dir), Offset: w.offset, Length: len(w.b), Letter: w.b[0], Layout: l, Raw: w.b,
-		SessionID: w.b[1:protocol.HeaderSize], Time: w.time,
-	}
-	f.one[0] = w.packet
-	f.Packets = f.one[:]
-	fields := l.Fields
-	if tail {
-		fields = l.Whole()
-	}
-	f.Fields = c.d.rec.fieldsOf(len(fields))[:len(fields)]
-	at, length := 0, 0
-	for i := range fields {
-		k := &fields[i]
-		size := k.Size
-		switch {
-		case k.Kind == protocol.Length:
-			length = number(w.b[at:], size, c.d.opts.LittleEndian)
-		case size == 0:
-			size = length
-		}
-		f.Fields[i] = FieldValue{Field: k, At: at, Value: w.b[at : at+size : at+size], Complete: true}
-		at += size
-	}
-	return f
-}
-
 // request settles a request.
 func (c *Dialogue) request(h *half, l *protocol.Layout, tail bool, w write) {
 	t := c.newTransaction(sid(w.b[1:protocol.HeaderSize]), c.dirOf(h))
@@ -430,33 +400,14 @@ func (c *Dialogue) request(h *half, l *protocol.Layout, tail bool, w write) {
 	c.changes++
 	c.tellRequest(t.id)
 	c.armBy(c.lateFrom(t))
-	if c.d.opts.Brief {
-		c.count(h, w)
-	} else {
-		f := c.wholeFrame(h, l, tail, w)
-		f.role, f.slot = asRequest, t.slot
-		c.out(f)
-	}
+	c.outWhole(h, l, tail, w, t.slot, 0)
 	c.carry(t.token)
 }
 
 // respond settles the answer to a request.
 func (c *Dialogue) respond(h *half, t *transaction, l *protocol.Layout, tail bool, w write) {
 	t.responseTime, t.state = w.time, Answered
-	if c.d.opts.Brief {
-		c.count(h, w)
-	} else {
-		f := c.wholeFrame(h, l, tail, w)
-		f.RequestLetter, f.role, f.slot = t.letter, asResponse, t.slot
-		c.out(f)
-	}
+	c.outWhole(h, l, tail, w, t.slot, t.letter)
 	c.conclusion(c.other(h), t)
 	c.release(t) // nothing claims it
-}
-
-// count counts a packet instead of telling it.
-func (c *Dialogue) count(h *half, w write) {
-	c.frames++
-	c.feel(c.dirOf(h), w.b[0], w.time)
-	c.d.rec.countFrame(w.b[0])
 }

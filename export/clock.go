@@ -1,15 +1,21 @@
 package export
 
 import (
+	"encoding/binary"
 	"strconv"
 	"time"
 )
 
-// clock writes times in UTC. It keeps the latest second, because the next record mostly has the same.
+// clock writes times in UTC. It keeps the latest second and its day, because the next record mostly has the same.
 type clock struct {
-	second int64
-	date   []byte // up to the second
+	second, day int64
+	date        [len(dateLayout)]byte // up to the second
 }
+
+const (
+	dateLayout   = "2006-01-02T15:04:05."
+	secondsOfDay = 24 * 60 * 60
+)
 
 // append writes RFC 3339 with nanoseconds.
 func (c *clock) append(b []byte, ns int64) []byte {
@@ -17,23 +23,30 @@ func (c *clock) append(b []byte, ns int64) []byte {
 	if frac < 0 {
 		sec, frac = sec-1, frac+1e9
 	}
-	if c.date == nil || sec != c.second {
-		c.second = sec
-		c.date = time.Unix(sec, 0).UTC().AppendFormat(c.date[:0], "2006-01-02T15:04:05.")
+	if c.date[0] == 0 || sec != c.second {
+		c.turn(sec)
 	}
-	b = append(b, c.date...)
-	b = appendFraction(b, frac, 9)
-	return append(b, 'Z')
+	at := len(b)
+	b = extend(b, len(c.date)+10)
+	*(*[len(dateLayout)]byte)(b[at:]) = c.date
+	f := (*[10]byte)(b[at+len(c.date):])
+	f[0] = byte('0' + frac/eightDigits)
+	binary.LittleEndian.PutUint64(f[1:9], zeros+digitsOf(uint64(frac%eightDigits)))
+	f[9] = 'Z'
+	return b
 }
 
-// appendFraction writes the first digits of a number of nanoseconds.
-func appendFraction(b []byte, ns int64, digits int) []byte {
-	var d [9]byte
-	for i := len(d) - 1; i >= 0; i-- {
-		d[i] = byte('0' + ns%10)
-		ns /= 10
+// turn sets the clock.
+func (c *clock) turn(sec int64) {
+	if day := (sec - ((sec%secondsOfDay)+secondsOfDay)%secondsOfDay) / secondsOfDay; c.date[0] == 0 || day != c.day {
+		time.Unix(sec, 0).UTC().AppendFormat(c.date[:0], dateLayout)
+		c.day = day
 	}
-	return append(b, d[:digits]...)
+	s := uint64(sec - c.day*secondsOfDay)
+	putTwo((*[2]byte)(c.date[11:]), s/3600)
+	putTwo((*[2]byte)(c.date[14:]), s/60%60)
+	putTwo((*[2]byte)(c.date[17:]), s%60)
+	c.second = sec
 }
 
 // dayTime writes a time for a column: month, day, and the time to the millisecond.

@@ -1,11 +1,11 @@
 package export
 
 import (
-	"bytes"
-	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
-	"hash/maphash"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 
@@ -19,104 +19,116 @@ const hexDigits = "0123456789abcdef"
 func Escape(b []byte) string { return string(AppendEscaped(nil, b)) }
 
 // AppendEscaped appends what Escape returns.
-func AppendEscaped(out, b []byte) []byte {
-	if isPlain(b) && bytes.IndexByte(b, '\\') < 0 {
-		return append(out, b...)
+func AppendEscaped[S string | []byte](out []byte, b S) []byte { return appendWire(out, b, `\`) }
+
+// appendJSONWire appends what Escape returns as it stands in a JSON string.
+func appendJSONWire[S string | []byte](out []byte, b S) []byte { return appendWire(out, b, `\\`) }
+
+// appendWire appends what Escape returns; a backslash in it is written as given, which tells where it will stand: two in a JSON
+// string, where a quote has one, too.
+func appendWire[S string | []byte](out []byte, b S, backslash string) []byte {
+	quote := uint64(backslashes)
+	if len(backslash) > 1 {
+		quote = quotes
 	}
-	for i := 0; i < len(b); {
-		c := b[i]
-		if c < utf8.RuneSelf {
-			switch {
-			case c == '\\':
-				out = append(out, '\\', '\\')
-			case c < ' ' || c == 0x7f:
-				out = append(out, '\\', 'x', hexDigits[c>>4], hexDigits[c&15])
-			default:
-				out = append(out, c)
-			}
-			i++
+	for len(b) > 0 {
+		if cap(out)-len(out) < 8 {
+			out = slices.Grow(out, len(b)+8)
+		}
+		x := first8(b)
+		n := plainBytes(x, backslashes, quote)
+		binary.LittleEndian.PutUint64(out[len(out):len(out)+8], x)
+		out, b = out[:len(out)+n], b[n:]
+		if n == 8 || len(b) == 0 {
 			continue
 		}
-		r, size := utf8.DecodeRune(b[i:])
-		if r == utf8.RuneError && size == 1 || !unicode.IsPrint(r) {
-			for _, c := range b[i : i+size] {
-				out = append(out, '\\', 'x', hexDigits[c>>4], hexDigits[c&15])
-			}
-		} else {
-			out = append(out, b[i:i+size]...)
+		if b[0] == '"' { // it is plain where no JSON is written
+			out, b = append(out, '\\', '"'), b[1:]
+			continue
 		}
-		i += size
+		var size int
+		out, size = appendRune(out, []byte(b[:min(len(b), utf8.UTFMax)]), backslash)
+		b = b[size:]
 	}
 	return out
 }
+
+// appendRune appends the first character of bytes from the wire, and returns how many bytes it has.
+func appendRune(out, b []byte, backslash string) (_ []byte, size int) {
+	switch c := b[0]; {
+	case c == '\\':
+		return append(append(out, backslash...), backslash...), 1
+	case c >= ' ' && c < 0x7f:
+		return append(out, c), 1
+	case c < utf8.RuneSelf:
+		return appendByte(out, c, backslash), 1
+	}
+	r, size := decodeRune(b)
+	if r == utf8.RuneError && size == 1 || !isPrint(r) {
+		for _, c := range b[:size] {
+			out = appendByte(out, c, backslash)
+		}
+		return out, size
+	}
+	return append(out, b[:size]...), size
+}
+
+// appendByte appends a byte of what is not printable.
+func appendByte(out []byte, c byte, backslash string) []byte {
+	return append(append(out, backslash...), 'x', hexDigits[c>>4], hexDigits[c&15])
+}
+
+// decodeRune is utf8.DecodeRune, which asks more of the three bytes that most characters have where there are more than a few letters.
+func decodeRune(b []byte) (rune, int) {
+	if len(b) >= 3 && b[0] > 0xe0 && b[0] < 0xed && b[1]&0xc0 == 0x80 && b[2]&0xc0 == 0x80 {
+		return rune(b[0]&0xf)<<12 | rune(b[1]&0x3f)<<6 | rune(b[2]&0x3f), 3
+	}
+	return utf8.DecodeRune(b)
+}
+
+// isPrint is unicode.IsPrint, which looks each character up in tables; of those that most texts are written in, what it says is
+// remembered.
+func isPrint(r rune) bool {
+	if r < 0 || r >= 1<<16 {
+		return unicode.IsPrint(r)
+	}
+	known := printable[r>>8].Load()
+	if known == nil {
+		known = new([4]uint64)
+		for i := range rune(256) {
+			if unicode.IsPrint(r&^0xff | i) {
+				known[i>>6] |= 1 << (i & 63)
+			}
+		}
+		printable[r>>8].Store(known)
+	}
+	return known[r>>6&3]>>(r&63)&1 == 1
+}
+
+// printable tells of 256 characters each which are printable, nil while nobody asked.
+var printable [256]atomic.Pointer[[4]uint64]
 
 // isText reports whether a payload is worth showing as text.
 func isText(b []byte) bool {
 	if len(b) == 0 {
 		return false
 	}
-	if isPlain(b) {
-		return true
-	}
-	if !utf8.Valid(b) {
-		return false
-	}
-	for _, r := range string(b) {
-		if !unicode.IsPrint(r) && r != '\n' && r != '\r' && r != '\t' {
+	for len(b) > 0 {
+		n := plainBytes(first8(b), deletes, deletes)
+		b = b[n:]
+		if n == 8 || len(b) == 0 {
+			continue
+		}
+		r, size := rune(b[0]), 1
+		if r >= utf8.RuneSelf {
+			r, size = decodeRune(b)
+		}
+		if r == utf8.RuneError && size == 1 || !isPrint(r) && r != '\n' && r != '\r' && r != '\t' {
 			return false
 		}
+		b = b[size:]
 	}
 	return true
-}
-
-// isPlain reports whether all bytes are printable ASCII.
-func isPlain(b []byte) bool {
-	for _, c := range b {
-		if c < ' ' || c > '~' {
-			return false
-		}
-	}
-	return true
-}
-
-// mask stands for a secret, so that equal values look equal.
-func mask(b []byte) string { return string(appendMask(nil, b)) }
-
-func appendMask(out, b []byte) []byte {
-	sum := sha256.Sum256(b)
-	out = append(out, "secret:"...)
-	return hex.AppendEncode(out, sum[:4])
-}
-
-// masks remember what stands for the latest secrets: a token comes with every request.
-type masks struct {
-	seed maphash.Seed
-	list []maskOf
-}
-
-// maskOf is a secret of at most 24 bytes, and what stands for it.
-type maskOf struct {
-	n      uint8
-	secret [24]byte
-	mask   [len("secret:") + 8]byte
-}
-
-// rememberedMasks is a power of two.
-const rememberedMasks = 1 << 13
-
-func (m *masks) append(out, b []byte) []byte {
-	if len(b) == 0 || len(b) > len(maskOf{}.secret) {
-		return appendMask(out, b)
-	}
-	if m.list == nil {
-		m.seed, m.list = maphash.MakeSeed(), make([]maskOf, rememberedMasks)
-	}
-	k := &m.list[maphash.Bytes(m.seed, b)%rememberedMasks]
-	if int(k.n) != len(b) || string(k.secret[:k.n]) != string(b) {
-		k.n = uint8(copy(k.secret[:], b))
-		appendMask(k.mask[:0], b)
-	}
-	return append(out, k.mask[:]...)
 }
 
 // hexBytes shows a violation's bytes; where a secret is, two stars stand for each byte.

@@ -3,8 +3,6 @@ package export
 import (
 	"encoding/hex"
 	"net/netip"
-	"strconv"
-	"unicode/utf8"
 
 	"github.com/nubishark/nubishark/dissect"
 	"github.com/nubishark/nubishark/protocol"
@@ -15,10 +13,12 @@ type jsonWriter struct {
 	*base
 	array bool
 	open  bool
+	line  []byte // so far
 }
 
-func (w *jsonWriter) begin(record string) {
-	b := w.room()
+// start returns what stands before an object.
+func (w *jsonWriter) start() []byte {
+	b := w.out.line()
 	if w.array {
 		if w.open {
 			b = append(b, ',', '\n')
@@ -27,19 +27,25 @@ func (w *jsonWriter) begin(record string) {
 		}
 		w.open = true
 	}
-	b = append(b, `{"record":"`...)
+	return b
+}
+
+// finish ends an object.
+func (w *jsonWriter) finish(b []byte) {
+	b = append(b, '}')
+	if !w.array {
+		b = append(b, '\n')
+	}
+	w.base.end(b)
+}
+
+func (w *jsonWriter) begin(record string) {
+	b := append(w.start(), `{"record":"`...)
 	b = append(b, record...)
 	w.line = append(b, '"')
 }
 
-func (w *jsonWriter) end() {
-	w.line = append(w.line, '}')
-	if !w.array {
-		w.line = append(w.line, '\n')
-	}
-	w.out.Write(w.line) //nolint:errcheck // the writer keeps its first error for Close
-	w.flush()
-}
+func (w *jsonWriter) end() { w.finish(w.line) }
 
 func (w *jsonWriter) name(k string) {
 	w.line = append(w.line, k...)
@@ -48,19 +54,9 @@ func (w *jsonWriter) name(k string) {
 // key returns a name as it stands before a value.
 func key(name string) string { return `,"` + name + `":` }
 
-func (w *jsonWriter) letter(k string, c byte) {
-	w.name(k)
-	w.line = append(w.line, '"')
-	w.line = appendLetter(w.line, c)
-	w.line = append(w.line, '"')
-}
-
-// appendLetter appends a type letter, which is ASCII.
-func appendLetter(b []byte, c byte) []byte { return utf8.AppendRune(b, rune(c)) }
-
 func (w *jsonWriter) num(k string, v int64) {
 	w.name(k)
-	w.line = strconv.AppendInt(w.line, v, 10)
+	w.line = appendNum(w.line, v)
 }
 
 func (w *jsonWriter) str(k, v string) {
@@ -71,170 +67,33 @@ func (w *jsonWriter) str(k, v string) {
 // wire writes bytes from the wire.
 func (w *jsonWriter) wire(k string, b []byte) {
 	w.name(k)
-	// Where nothing is to be escaped, as mostly, the bytes are what Escape returns.
-	for _, c := range b {
-		if c < ' ' || c > '~' || c == '\\' || c == '"' {
-			w.scratch = AppendEscaped(w.scratch[:0], b)
-			w.line = appendJSON(w.line, w.scratch)
-			return
-		}
-	}
-	w.line = append(w.line, '"')
-	w.line = append(w.line, b...)
-	w.line = append(w.line, '"')
-}
-
-func (w *jsonWriter) hex(k string, b []byte) {
-	w.name(k)
-	w.line = append(w.line, '"')
-	w.line = hex.AppendEncode(w.line, b)
-	w.line = append(w.line, '"')
+	w.line = append(appendJSONWire(append(w.line, '"'), b), '"')
 }
 
 func (w *jsonWriter) time(k string, ns int64) {
 	w.name(k)
-	w.line = append(w.line, '"')
-	w.line = w.clock.append(w.line, ns)
-	w.line = append(w.line, '"')
+	w.line = append(w.clock.append(append(w.line, '"'), ns), '"')
 }
 
 func (w *jsonWriter) addr(k string, a netip.AddrPort) {
 	w.name(k)
-	w.line = append(w.line, '"')
-	w.line = a.AppendTo(w.line)
-	w.line = append(w.line, '"')
+	w.line = append(a.AppendTo(append(w.line, '"')), '"')
 }
 
 func (w *jsonWriter) nums(k string, list []int64) {
 	w.name(k)
-	w.line = append(w.line, '[')
+	w.line = appendNums(w.line, list)
+}
+
+func appendNums(b []byte, list []int64) []byte {
+	b = append(b, '[')
 	for i, v := range list {
 		if i > 0 {
-			w.line = append(w.line, ',')
+			b = append(b, ',')
 		}
-		w.line = strconv.AppendInt(w.line, v, 10)
+		b = appendNum(b, v)
 	}
-	w.line = append(w.line, ']')
-}
-
-// Frame implements dissect.Sink.
-func (w *jsonWriter) Frame(f *dissect.Frame) {
-	w.tally.Frame(f)
-	if !w.shows(Packets) {
-		return
-	}
-	w.begin("frame")
-	w.num(`,"number":`, f.Number)
-	w.num(`,"stream":`, int64(f.Conn.Stream))
-	w.nums(`,"packets":`, f.Packets)
-	w.time(`,"time":`, f.Time)
-	w.str(`,"from":`, f.From.String())
-	w.addr(`,"src":`, f.Conn.Src(f.From))
-	w.addr(`,"dst":`, f.Conn.Dst(f.From))
-	w.num(`,"offset":`, f.Offset)
-	w.num(`,"length":`, int64(f.Length))
-	w.letter(`,"type":`, f.Letter)
-	w.str(`,"name":`, protocol.Name(f.Letter))
-	if f.RequestLetter != 0 {
-		w.letter(`,"request_type":`, f.RequestLetter)
-	}
-	w.wire(`,"session_id":`, f.SessionID)
-	for i := range f.Fields {
-		w.field(&f.Fields[i])
-	}
-	if f.Missing > 0 {
-		w.num(`,"missing_bytes":`, int64(f.Missing))
-	}
-	if f.Transaction != 0 {
-		w.num(`,"transaction":`, f.Transaction)
-	}
-	w.name(`,"violations":`)
-	w.line = append(w.line, '[')
-	for i, r := range f.Violations {
-		if i > 0 {
-			w.line = append(w.line, ',')
-		}
-		w.line = appendJSON(w.line, r.ID)
-	}
-	w.line = append(w.line, ']')
-	w.end()
-}
-
-// fieldKeys are the keys of fields and of their texts, by the fields' names.
-var fieldKeys, textKeys = func() (names, texts map[string]string) {
-	names, texts = map[string]string{}, map[string]string{}
-	for _, l := range protocol.Layouts {
-		for _, f := range l.Whole() {
-			names[f.Name], texts[f.Name] = key(f.Name), key(f.Name+"_text")
-		}
-	}
-	return names, texts
-}()
-
-func (w *jsonWriter) field(v *dissect.FieldValue) {
-	if !v.Complete || v.At < protocol.HeaderSize || v.Kind == protocol.Length {
-		return
-	}
-	k := fieldKeys[v.Name]
-	if v.Secret && !w.o.ShowSecrets {
-		w.name(k)
-		w.line = append(w.line, '"')
-		w.line = w.masks.append(w.line, v.Trimmed())
-		w.line = append(w.line, '"')
-		return
-	}
-	switch v.Kind {
-	case protocol.Text, protocol.ID:
-		w.wire(k, v.Trimmed())
-	case protocol.Payload:
-		w.hex(k, v.Value)
-		if !v.Secret && isText(v.Value) {
-			w.wire(textKeys[v.Name], v.Value)
-		}
-	case protocol.StatusNum:
-		w.num(k, int64(v.Value[0]))
-	case protocol.Code:
-		w.name(k)
-		w.line = append(w.line, `"0x`...)
-		w.line = append(hex.AppendEncode(w.line, v.Value), '"')
-	}
-}
-
-// Transaction implements dissect.Sink.
-func (w *jsonWriter) Transaction(t *dissect.Transaction) {
-	w.tally.Transaction(t)
-	if !w.shows(Transactions) {
-		return
-	}
-	w.begin("transaction")
-	w.num(`,"number":`, t.Number)
-	w.num(`,"stream":`, int64(t.Conn.Stream))
-	if t.Letter != 0 {
-		w.letter(`,"type":`, t.Letter)
-		w.str(`,"name":`, protocol.Name(t.Letter))
-	}
-	w.str(`,"from":`, t.From.String())
-	if t.Device != "" {
-		w.wire(`,"device":`, []byte(t.Device))
-	}
-	w.wire(`,"session_id":`, t.SessionID)
-	w.str(`,"state":`, t.State.String())
-	if t.Request != 0 {
-		w.num(`,"request":`, t.Request)
-	}
-	if t.Response != 0 {
-		w.num(`,"response":`, t.Response)
-	}
-	w.time(`,"time":`, startOf(t))
-	if l, ok := t.Latency(); ok {
-		w.num(`,"latency_ns":`, l)
-	}
-	if t.HasError {
-		w.str(`,"error_code":`, errorCode(t.ErrorCode))
-		w.str(`,"error":`, meaning(t.ErrorCode))
-	}
-	w.reason(t.Reason, t.Evidence)
-	w.end()
+	return append(b, ']')
 }
 
 // reason tells why there is no answer, and what proves it.
@@ -325,7 +184,7 @@ func (w *jsonWriter) Close(t Totals) error {
 	}
 	if w.array {
 		if !w.open {
-			w.out.WriteByte('[') //nolint:errcheck // the writer keeps its first error for Flush
+			w.out.WriteString("[") //nolint:errcheck // the writer keeps its first error for Flush
 		}
 		w.out.WriteString("\n]\n") //nolint:errcheck // the writer keeps its first error for Flush
 	}

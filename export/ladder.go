@@ -1,7 +1,6 @@
 package export
 
 import (
-	"bufio"
 	"container/heap"
 	"encoding/hex"
 	"fmt"
@@ -108,7 +107,7 @@ func NewLadder(w io.Writer, o Options, p Payloads) *Ladder {
 	if o.Width <= 0 {
 		o.Width = DefaultWidth
 	}
-	b := &base{out: bufio.NewWriterSize(w, bufferSize), o: o, tally: newTally()}
+	b := &base{out: newOutput(w), o: o, tally: newTally()}
 	return &Ladder{base: b, payloads: p, side: max(10, (o.Width-midWidth)/2), waiting: make(map[*dissect.Conn]*rungs)}
 }
 

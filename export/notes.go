@@ -47,14 +47,14 @@ func (w *textWriter) Note(n *dissect.Note) {
 		w.captureNote(n)
 		return
 	}
-	b := w.clock.append(w.line[:0], n.Time)
+	b := w.clock.append(w.out.line(), n.Time)
 	b = append(b, " stream "...)
 	b = strconv.AppendInt(b, int64(n.Conn.Stream), 10)
 	b = append(b, " note "...)
 	b = append(b, n.ID...)
 	if n.Device != "" {
 		b = append(b, " device="...)
-		b = AppendEscaped(b, []byte(n.Device))
+		b = AppendEscaped(b, n.Device)
 	}
 	b = append(b, ": "...)
 	b = append(b, n.Message...)

@@ -29,7 +29,7 @@ func (w *jsonWriter) captureNote(n *dissect.Note) {
 
 // captureNote writes a note on the whole capture as a line.
 func (w *textWriter) captureNote(n *dissect.Note) {
-	b := append(w.line[:0], "note capture "...)
+	b := append(w.out.line(), "note capture "...)
 	b = append(b, n.ID...)
 	if n.Packet > 0 {
 		b = append(b, " packet "...)

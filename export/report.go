@@ -1,7 +1,6 @@
 package export
 
 import (
-	"bufio"
 	"fmt"
 	"strconv"
 	"strings"
@@ -31,7 +30,7 @@ func (r *report) printf(format string, args ...any) {
 }
 
 // heading writes a section's title.
-func heading(w *bufio.Writer, title string, markdown bool) {
+func heading(w *output, title string, markdown bool) {
 	if markdown {
 		fmt.Fprintf(w, "\n## %s\n\n", title)
 		return

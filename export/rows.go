@@ -161,7 +161,7 @@ func appendField(b []byte, v *dissect.FieldValue, showSecrets bool) []byte {
 
 func appendPayload(b, p []byte) []byte {
 	b = append(b, ' ')
-	b = strconv.AppendInt(b, int64(len(p)), 10)
+	b = appendNum(b, int64(len(p)))
 	b = append(b, " bytes"...)
 	if len(p) == 0 {
 		return b
@@ -183,7 +183,7 @@ func appendPayload(b, p []byte) []byte {
 		b = AppendEscaped(b, p)
 		b = append(b, '"')
 	} else {
-		b = hex.AppendEncode(b, p)
+		b = appendHex(b, p)
 	}
 	if more {
 		b = append(b, "…"...)

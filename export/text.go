@@ -1,8 +1,6 @@
 package export
 
 import (
-	"strconv"
-
 	"github.com/nubishark/nubishark/dissect"
 	"github.com/nubishark/nubishark/protocol"
 )
@@ -10,11 +8,7 @@ import (
 // textWriter writes a line for each record as it comes, by appending.
 type textWriter struct{ *base }
 
-func (w *textWriter) end(b []byte) {
-	w.line = append(b, '\n')
-	w.out.Write(w.line) //nolint:errcheck // the writer keeps its first error for Close
-	w.flush()
-}
+func (w *textWriter) end(b []byte) { w.base.end(append(b, '\n')) }
 
 // Frame implements dissect.Sink.
 func (w *textWriter) Frame(f *dissect.Frame) {
@@ -22,35 +16,31 @@ func (w *textWriter) Frame(f *dissect.Frame) {
 	if !w.shows(Packets) {
 		return
 	}
-	b := appendRight(w.room(), f.Number, 6)
+	b := appendRight(w.out.line(), f.Number, 6)
 	b = append(b, ' ')
 	b = w.clock.append(b, f.Time)
 	b = append(b, ' ')
-	b = f.Conn.Src(f.From).AppendTo(b)
+	b = f.Conn.AppendSrc(b, f.From)
 	b = append(b, " → "...)
-	b = f.Conn.Dst(f.From).AppendTo(b)
+	b = f.Conn.AppendDst(b, f.From)
 	b = append(b, ' ', f.Letter, ' ')
 	b = AppendEscaped(b, f.SessionID)
 	b = append(b, ' ')
-	b = strconv.AppendInt(b, int64(f.Length), 10)
+	b = appendNum(b, int64(f.Length))
 	b = append(b, ' ')
 	b = appendWhat(b, f, w.o.ShowSecrets)
 	w.end(b)
 }
 
-// appendRight appends a number, filled up with spaces on its left.
+// appendRight appends a number that is not negative, filled up with spaces on its left.
 func appendRight(b []byte, v int64, width int) []byte {
+	const spaces = "                "
 	at := len(b)
-	b = strconv.AppendInt(b, v, 10)
-	n := width - (len(b) - at)
-	for range n {
-		b = append(b, ' ')
-	}
-	if n > 0 {
+	b = appendNum(b, v)
+	if n := width - (len(b) - at); n > 0 {
+		b = append(b, spaces[:n]...)
 		copy(b[at+n:], b[at:])
-		for i := range n {
-			b[at+i] = ' '
-		}
+		copy(b[at:], spaces[:n])
 	}
 	return b
 }
@@ -61,13 +51,13 @@ func (w *textWriter) Transaction(t *dissect.Transaction) {
 	if !w.shows(Transactions) {
 		return
 	}
-	b := appendRight(w.room(), t.Number, 6)
+	b := appendRight(w.out.line(), t.Number, 6)
 	b = append(b, ' ')
 	b = w.clock.append(b, startOf(t))
 	b = append(b, ' ')
-	b = t.Conn.Src(t.From).AppendTo(b)
+	b = t.Conn.AppendSrc(b, t.From)
 	b = append(b, " → "...)
-	b = t.Conn.Dst(t.From).AppendTo(b)
+	b = t.Conn.AppendDst(b, t.From)
 	b = append(b, ' ')
 	if t.Letter != 0 {
 		b = append(b, protocol.Name(t.Letter)...)
@@ -98,7 +88,7 @@ func (w *textWriter) Transaction(t *dissect.Transaction) {
 	}
 	if t.Device != "" {
 		b = append(b, " device="...)
-		b = AppendEscaped(b, []byte(t.Device))
+		b = AppendEscaped(b, t.Device)
 	}
 	w.end(b)
 }
@@ -109,9 +99,9 @@ func (w *textWriter) Violation(v *dissect.Violation) {
 	if !w.shows(Violations) {
 		return
 	}
-	b := w.clock.append(w.room(), v.Time)
+	b := w.clock.append(w.out.line(), v.Time)
 	b = append(b, " stream "...)
-	b = strconv.AppendInt(b, int64(v.Conn.Stream), 10)
+	b = appendNum(b, int64(v.Conn.Stream))
 	b = append(b, ' ')
 	b = w.painted(b, v.Severity(), v.Severity().String())
 	b = append(b, ' ')
@@ -133,8 +123,8 @@ func (w *textWriter) Stream(s *dissect.Stream) {
 	if !w.shows(Streams) {
 		return
 	}
-	b := append(w.room(), "stream "...)
-	b = strconv.AppendInt(b, int64(s.Conn.Stream), 10)
+	b := append(w.out.line(), "stream "...)
+	b = appendNum(b, int64(s.Conn.Stream))
 	b = append(b, ' ')
 	b = s.Client.AppendTo(b)
 	b = append(b, " → "...)
@@ -150,11 +140,11 @@ func (w *textWriter) Stream(s *dissect.Stream) {
 		n    int64
 	}{{" packets ", s.Frames}, {" transactions ", s.Transactions}, {" faults ", s.Violations}, {" missing ", s.Missing}} {
 		b = append(b, c.name...)
-		b = strconv.AppendInt(b, c.n, 10)
+		b = appendNum(b, c.n)
 	}
 	if s.Device != "" {
 		b = append(b, " device="...)
-		b = AppendEscaped(b, []byte(s.Device))
+		b = AppendEscaped(b, s.Device)
 	}
 	w.end(b)
 }
@@ -162,8 +152,8 @@ func (w *textWriter) Stream(s *dissect.Stream) {
 // Close implements Writer.
 func (w *textWriter) Close(t Totals) error {
 	if w.shows(Summary) {
-		if w.o.Live && w.line != nil {
-			w.out.WriteByte('\n') //nolint:errcheck // the writer keeps its first error for Flush
+		if w.o.Live && w.some {
+			w.out.WriteString("\n") //nolint:errcheck // the writer keeps its first error for Flush
 		}
 		if err := newReport(w.base, false).write(&t); err != nil {
 			return err

@@ -1,7 +1,6 @@
 package export
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -102,10 +101,6 @@ func New(w io.Writer, o Options) (Writer, error) {
 	return newTables(b), nil
 }
 
-const bufferSize = 128 << 10
-
-func newOutput(w io.Writer) *bufio.Writer { return bufio.NewWriterSize(w, bufferSize) }
-
 // check fills in the default view and refuses what does not fit.
 func (o *Options) check() error {
 	if (o.Detail || o.Hex) && o.Format != Text {
@@ -139,14 +134,11 @@ func (o *Options) check() error {
 
 // base is what all writers share.
 type base struct {
-	out   *bufio.Writer
+	out   *output
 	o     Options
 	tally *tally
-	line  []byte
-	// scratch is for a part of the line.
-	scratch []byte
-	clock   clock
-	masks   masks
+	clock clock
+	some  bool // a line was written
 }
 
 // Worst implements Writer.
@@ -178,20 +170,15 @@ func (b *base) shows(v View) bool {
 // Flush hands on what was written.
 func (b *base) Flush() error { return b.out.Flush() }
 
-// room returns the free part of the output's buffer: a line that fits is written where it stays.
-func (b *base) room() []byte {
-	if b.out.Available() < roomOfLine {
-		b.out.Flush()
-	}
-	return b.out.AvailableBuffer()
+// end ends a line.
+func (b *base) end(line []byte) {
+	b.out.take(line)
+	b.some = true
+	b.flush()
 }
 
-// roomOfLine is enough for most lines.
-const roomOfLine = 2048
-
-// flush ends a line.
 func (b *base) flush() {
 	if b.o.Flush {
-		b.out.Flush()
+		b.out.Flush() //nolint:errcheck // it is kept for Close
 	}
 }

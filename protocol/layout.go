@@ -7,6 +7,8 @@
 // row in Layouts.
 package protocol
 
+import "slices"
+
 // HeaderSize is the number of bytes that every packet starts with: the type
 // letter and the session ID. Fewer bytes are never processed by a server.
 const HeaderSize = 9
@@ -81,6 +83,25 @@ type Field struct {
 	Kind Kind
 	// Secret fields are masked in every output.
 	Secret bool
+
+	place int
+}
+
+// Place is that of the field's name in FieldNames; 0 for a field of no layout.
+func (f *Field) Place() int { return f.place }
+
+// FieldNames are the names of all fields of Layouts, each once, behind an empty one.
+var FieldNames = []string{""}
+
+// placed gives fields their places.
+func placed(fields []Field) {
+	for i := range fields {
+		f := &fields[i]
+		if f.place = slices.Index(FieldNames, f.Name); f.place < 0 {
+			f.place = len(FieldNames)
+			FieldNames = append(FieldNames, f.Name)
+		}
+	}
 }
 
 // The fields, each defined once.
@@ -129,7 +150,11 @@ type Layout struct {
 
 	shape Shape
 	whole []Field
+	row   int
 }
+
+// Row is the layout's place in Layouts.
+func (l *Layout) Row() int { return l.row }
 
 // Whole returns the fields with those of the tail behind them. The slice must not be changed.
 func (l *Layout) Whole() []Field { return l.whole }
@@ -215,8 +240,10 @@ func letters() string {
 }
 
 func init() {
-	for _, l := range Layouts {
-		l.shape = shapeOf(l)
+	for i, l := range Layouts {
+		l.row, l.shape = i, shapeOf(l)
+		placed(l.Fields)
+		placed(l.Tail)
 		l.whole = append(append(make([]Field, 0, len(l.Fields)+len(l.Tail)), l.Fields...), l.Tail...)
 		byLetter[l.Letter] = append(byLetter[l.Letter], l)
 	}

@@ -1,0 +1,123 @@
+package export
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
+	"strconv"
+)
+
+// Lines are written by appending, most of them where they stay. What most of a line is made of, numbers, hexadecimal digits
+// and text that stands for itself, is appended eight bytes at a time.
+
+// appendNum appends a number in decimal.
+func appendNum(b []byte, v int64) []byte {
+	if v < 0 {
+		return strconv.AppendInt(b, v, 10)
+	}
+	u := uint64(v)
+	if u >= eightDigits {
+		b = appendNum(b, int64(u/eightDigits))
+		b = extend(b, 8)
+		binary.LittleEndian.PutUint64(b[len(b)-8:], zeros+digitsOf(u%eightDigits))
+		return b
+	}
+	x := digitsOf(u)
+	leading := bits.TrailingZeros64(x|1<<56) / 8
+	b = extend(b, 8)
+	binary.LittleEndian.PutUint64(b[len(b)-8:], (zeros+x)>>(8*leading))
+	return b[:len(b)-leading]
+}
+
+const (
+	eightDigits = 1e8
+	zeros       = '0' * everyByte
+)
+
+// digitsOf returns the eight digits of a number below eightDigits, the first one in the lowest byte. It halves the number, the
+// halves and the quarters, all those of a size at once, by multiplying and shifting instead of dividing.
+func digitsOf(v uint64) uint64 {
+	x := v/1e4 | v%1e4<<32
+	high := x * 10486 >> 20 & 0x0000007f0000007f // a hundredth of four digits
+	x = high | (x-100*high)<<16
+	high = x * 103 >> 10 & 0x000f000f000f000f // a tenth of two
+	return high | (x-10*high)<<8
+}
+
+// putTwo writes a number below 100.
+func putTwo(b *[2]byte, v uint64) { b[0], b[1] = byte('0'+v/10), byte('0'+v%10) }
+
+// extend makes a slice longer by bytes that are to be written.
+func extend(b []byte, n int) []byte {
+	if cap(b)-len(b) < n {
+		b = slices.Grow(b, n)
+	}
+	return b[:len(b)+n]
+}
+
+const (
+	everyByte = 0x0101010101010101
+	highBits  = 0x80 * everyByte
+)
+
+// appendHex appends bytes in lower-case hexadecimal.
+func appendHex(b, p []byte) []byte {
+	at := len(b)
+	b = extend(b, 2*len(p))
+	out := b[at:]
+	for ; len(p) >= 4 && len(out) >= 8; p, out = p[4:], out[8:] {
+		binary.BigEndian.PutUint64(out, hexOf(binary.BigEndian.Uint32(p)))
+	}
+	for i, c := range p {
+		out[2*i], out[2*i+1] = hexDigits[c>>4], hexDigits[c&15]
+	}
+	return b
+}
+
+// hexOf returns the digits of a number.
+func hexOf(v uint32) uint64 {
+	x := uint64(v)
+	x = (x | x<<16) & 0x0000ffff0000ffff
+	x = (x | x<<8) & 0x00ff00ff00ff00ff
+	x = (x | x<<4) & 0x0f0f0f0f0f0f0f0f
+	letters := (x + 6*everyByte) >> 4 & everyByte
+	return x + zeros + ('a'-'0'-10)*letters
+}
+
+// first8 returns the first eight bytes, the first one as the lowest; where there are fewer, zeros stand behind them.
+func first8[S string | []byte](b S) uint64 {
+	n := len(b)
+	switch {
+	case n >= 8: // one load
+		return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 | uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+	case n >= 4:
+		return first4(b) | first4(b[n-4:])<<(8*(n-4))
+	}
+	x := uint64(0)
+	for i := range n {
+		x |= uint64(b[i]) << (8 * i)
+	}
+	return x
+}
+
+func first4[S string | []byte](b S) uint64 {
+	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24
+}
+
+// plainBytes counts how many of eight bytes, the lowest first, are printable ASCII before one that is not, or is one of two.
+func plainBytes(x, one, other uint64) int {
+	special := (x - ' '*everyByte) &^ x // below a space
+	y := x ^ one
+	special |= (y - everyByte) &^ y
+	y = x ^ other
+	special |= (y - everyByte) &^ y
+	special |= x | (x + everyByte) // from 7f on
+	return bits.TrailingZeros64(special&highBits) / 8
+}
+
+// Bytes that cannot stand for themselves, eight times.
+const (
+	quotes      = '"' * everyByte
+	backslashes = '\\' * everyByte
+	deletes     = 0x7f * everyByte // not printable anyway
+)
