@@ -40,6 +40,7 @@ func (c *Conn) Device() string { return c.device }
 type Dialogue struct {
 	easy      bool  // the usual way is open
 	waits     uint8 // a bit for each direction in which a packet waits for its tail
+	holding   bool  // there are late ones
 	sideKnown bool
 	standing  standing
 	changed   bool // the records' Conn is to be told what is known

@@ -28,7 +28,7 @@ func (c *Dialogue) holdBack(t *transaction, at int32) {
 	c.record(t, x)
 	x.kept = &numbers{}
 	c.emit(&lapse{x, at})
-	c.late = append(c.late, x)
+	c.late, c.holding = append(c.late, x), true
 	if len(c.late) > maxFinished { // an answer to this one would not be known any more
 		c.letGoOf(0)
 	}
@@ -53,6 +53,7 @@ func (c *Dialogue) letGo(now int64) {
 func (c *Dialogue) letGoOf(i int) {
 	t := c.late[i]
 	c.late = slices.Delete(c.late, i, i+1)
+	c.holding = len(c.late) > 0
 	c.emit(t)
 }
 

@@ -235,6 +235,10 @@ func (c *Dialogue) arm() {
 		c.d.stale++
 		c.d.tidy()
 	}
+	c.armAt(at)
+}
+
+func (c *Dialogue) armAt(at int64) {
 	c.deadline = at
 	c.d.timers.push(timer{at: at, order: c.order*timerKinds + generalTimer, c: c}, c.d.now, c.d.timeout)
 }
@@ -281,9 +285,7 @@ func (c *Dialogue) tick() {
 	}
 	now := c.d.now
 	if c.easy && !c.half[0].requests.late(now-c.d.timeout) && !c.half[1].requests.late(now-c.d.timeout) {
-		c.letGo(now)
-		c.checkPulse(now)
-		c.arm()
+		c.tickEasily(now)
 		return
 	}
 	c.leave()
@@ -300,6 +302,29 @@ func (c *Dialogue) tick() {
 	c.letGo(now)
 	c.checkPulse(now)
 	c.arm()
+}
+
+// tickEasily does so on the usual way, where it comes to nothing but what takes a look at few places: no request is late, and no bytes
+// wait for the clock in a way that has not its own timer.
+func (c *Dialogue) tickEasily(now int64) {
+	if c.holding {
+		c.letGo(now)
+	}
+	p := &c.pulse
+	if p.period == 0 || p.told > 0 || p.late() <= now || c.holding {
+		c.checkPulse(now)
+		c.arm()
+		return
+	}
+	at := p.late()
+	for i := range c.half {
+		if t := c.half[i].requests.first; t != nil {
+			at = min(at, c.lateFrom(t))
+		}
+	}
+	if c.deadline == 0 {
+		c.armAt(at)
+	}
 }
 
 // lookLate looks at bytes that wait, because of the clock.
