@@ -20,6 +20,7 @@ type transaction struct {
 	hidden  bool
 	excused bool // something else explains that it is not answered
 	claimed bool // a response to nothing may have been meant for it
+	fresh   bool // no other one with its session ID was remembered or outstanding when it came, nor did one come since
 
 	slot         int32        // where Numbering keeps its numbers
 	older, newer *transaction // outstanding ones with the same session ID
@@ -194,6 +195,7 @@ func (r *requests) excuse() {
 // push adds an outstanding request, the latest of its session ID.
 func (r *requests) push(t *transaction) {
 	if old := r.find(t.id); old != nil {
+		old.fresh = false
 		t.older, old.newer = old, t
 	} else {
 		r.visible++
@@ -203,6 +205,7 @@ func (r *requests) push(t *transaction) {
 
 // pushNew does so where no other one has its session ID.
 func (r *requests) pushNew(t *transaction) {
+	t.fresh = r.visible == r.n
 	r.visible++
 	r.enqueue(t)
 }
@@ -393,9 +396,11 @@ func (f *history) has(s sid) bool {
 // remember keeps a finished transaction in the place of the one that was remembered first, and returns that.
 func (f *history) remember(t *transaction, s *stock) int32 {
 	p := past{t.id.word(), (t.requestTime-f.start)<<(stateBits+letterBits) | int64(letterCodes[t.letter])<<stateBits | int64(t.state)}
-	if _, at, ok := f.find(t.id); ok {
-		f.list[at] = p
-		return at
+	if !t.fresh {
+		if _, at, ok := f.find(t.id); ok {
+			f.list[at] = p
+			return at
+		}
 	}
 	at := len(f.list)
 	if at < maxFinished {
