@@ -39,18 +39,28 @@ type moment struct {
 // ahead is the number of packets that are looked up at once.
 const ahead = 64
 
-// step is what a packet of a batch, or a mark of the clock, brings.
+// step is what a packet of a batch, or a mark of the clock, brings. It is on its way from one processor to another, so it is as small as
+// a line of their caches.
 type step struct {
-	party *party // of the next bytes of a connection and of acknowledgements; nil if there are none
-	// payload are the bytes, from offset on; acked is how far their receiver's own bytes are acknowledged, 0 where that is not new.
-	payload       []byte
+	// party is whose bytes come next, or are acknowledged next, as is most usual; nil if it is not so simple: then there are changes.
+	party *party
+	// at is where the bytes stand in the data of the batch, or the first of the changes; n is how many there are of either.
+	at, n uint32
+	// offset is that of the bytes in the stream; acked is how far their receiver's own bytes are acknowledged, 0 where that is not new.
 	offset, acked int64
 	number, time  int64
 	clock         int64 // the latest time so far
-	from, to      int32 // the changes, where it is not so simple
 	worker        int8
 	dir           uint8
 	push          bool
+}
+
+// changed tells of the changes that a step brings.
+func (st *step) changed() (from, to int32) {
+	if st.party != nil {
+		return 0, 0
+	}
+	return int32(st.at), int32(st.at + st.n)
 }
 
 const nobody = -1
@@ -182,23 +192,24 @@ func (f *front) take(ref *capture.Ref, i int) {
 	st := &w.steps[len(w.steps)-1]
 	f.steps++
 	f.clock = max(f.clock, ref.Time)
-	st.party, st.payload, st.acked = nil, nil, 0
+	st.party, st.at, st.acked = nil, uint32(len(w.changes)), 0
 	st.number, st.time, st.clock, st.worker = ref.Number, ref.Time, f.clock, nobody
-	st.from = int32(len(w.changes))
 	if f.a.Due() <= f.clock {
 		f.timers(ref.Time)
 	}
 	if f.found[i] {
-		f.segment(st, &f.segs[i])
+		f.segment(st, &f.segs[i], ref)
 	}
-	st.to = int32(len(w.changes))
+	if st.party == nil {
+		st.n = uint32(len(w.changes)) - st.at
+	}
 	if f.own {
 		f.assign(st)
 	}
 }
 
 // segment takes in a segment.
-func (f *front) segment(st *step, s *reassembly.Segment) {
+func (f *front) segment(st *step, s *reassembly.Segment, ref *capture.Ref) {
 	f.a.Advanced(f.clock)
 	c, off, to, ok := f.a.Quick(s, st.time, st.number)
 	if !ok {
@@ -209,10 +220,31 @@ func (f *front) segment(st *step, s *reassembly.Segment) {
 	if to == 0 && s.Length == 0 {
 		return
 	}
+	d, push := s.From(), s.Flags&reassembly.FlagPSH != 0
+	at, there := f.w.place(ref, s.Payload[:s.Length])
+	if int(st.at) != len(f.w.changes) || !there {
+		// There are changes already, or IP fragments were put together elsewhere.
+		f.at = moment{phase: dissect.ThePacket}
+		if to > 0 {
+			f.Acked(c, 1-d, to, st.number)
+		}
+		if s.Length > 0 {
+			f.Chunk(c, d, reassembly.Chunk{Offset: off, Bytes: s.Payload[:s.Length], Time: st.time, Packet: st.number, Push: push})
+		}
+		return
+	}
 	st.party, _ = c.Data.(*party)
 	st.worker = st.party.worker
-	st.dir, st.offset, st.acked = uint8(s.From()), off, to
-	st.payload, st.push = s.Payload[:s.Length], s.Flags&reassembly.FlagPSH != 0
+	st.at, st.n, st.offset, st.acked, st.dir, st.push = uint32(at), uint32(s.Length), off, to, uint8(d), push
+}
+
+// place returns where bytes of a packet stand in the batch's data, and whether they do.
+func (w *work) place(ref *capture.Ref, b []byte) (at int, ok bool) {
+	if len(b) == 0 {
+		return 0, true
+	}
+	at = int(ref.Off) + int(ref.Len) - cap(b) // what is cut out of a packet has room up to the packet's end
+	return at, at >= 0 && at < len(w.batch.Data) && &w.batch.Data[at] == &b[0]
 }
 
 // timers runs the timers of the reassembly up to the clock: those from before a packet's time, then those from before the latest one.
@@ -236,7 +268,7 @@ func (f *front) assign(st *step) {
 	if st.worker != nobody {
 		add(st.worker)
 	}
-	for i := st.from; i < st.to; i++ {
+	for i, to := st.changed(); i < to; i++ {
 		add(w.changes[i].party.worker)
 	}
 }

@@ -75,11 +75,11 @@ func (w *worker) takeAll(k *work) {
 	for from := 0; from < len(k.steps); from += ahead {
 		some := k.steps[from:min(from+ahead, len(k.steps))]
 		if len(k.steps) > 1 {
-			w.lookAhead(some)
+			w.lookAhead(k, some)
 		}
 		for i := range some {
 			st := &some[i]
-			if st.clock > w.due || st.from != st.to {
+			if st.clock > w.due || st.party == nil && st.n > 0 {
 				w.timers(k, st, from+i)
 			}
 			w.take(k, st)
@@ -101,12 +101,12 @@ func (w *worker) takeOwn(k *work, own []int32) {
 					list[j].party = nil
 				}
 			}
-			w.lookAhead(list[:len(some)])
+			w.lookAhead(k, list[:len(some)])
 		}
 		w.timersTo(k, next, int(at))
 		next = int(at) + 1
 		st := &k.steps[at]
-		if st.clock > w.due || st.from != st.to {
+		if st.clock > w.due || st.party == nil && st.n > 0 {
 			w.timers(k, st, int(at))
 		}
 		w.turn = dissect.Moment{Packet: w.first + int64(at), Phase: dissect.ThePacket}
@@ -132,18 +132,19 @@ func (w *worker) timersTo(k *work, from, to int) {
 func (w *worker) timers(k *work, st *step, at int) {
 	w.turn = dissect.Moment{Packet: w.first + int64(at), Phase: dissect.TimersBefore}
 	w.d.Turn(w.turn)
-	i := w.changes(k, st, st.from, dissect.TimersBefore)
+	from, to := st.changed()
+	from = w.changes(k, from, to, dissect.TimersBefore)
 	w.d.Advance(st.time)
 	w.turn = dissect.Moment{Packet: w.turn.Packet, Phase: dissect.TimersWith}
 	w.d.Turn(w.turn)
-	w.changes(k, st, i, dissect.TimersWith)
+	w.changes(k, from, to, dissect.TimersWith)
 	w.d.Advance(st.clock)
 	w.arm()
 }
 
-// changes takes the changes of a phase, from one on, and returns the one behind them.
-func (w *worker) changes(k *work, st *step, i int32, phase dissect.Phase) int32 {
-	for ; i < st.to && k.changes[i].phase == phase; i++ {
+// changes takes the changes of a phase among some, and returns the one behind them.
+func (w *worker) changes(k *work, i, to int32, phase dissect.Phase) int32 {
+	for ; i < to && k.changes[i].phase == phase; i++ {
 		e := &k.changes[i]
 		if phase == dissect.TimersBefore {
 			w.d.Advance(e.due)
@@ -166,34 +167,35 @@ func (w *worker) take(k *work, st *step) {
 	w.d.Advanced(st.clock)
 	if p := st.party; p != nil {
 		if p.worker == w.id {
-			w.next(p, st)
+			w.next(k, p, st)
 		}
 		return
 	}
-	i := st.from
-	for i < st.to && k.changes[i].phase != dissect.ThePacket {
+	if st.n == 0 {
+		return
+	}
+	i, to := st.changed()
+	for i < to && k.changes[i].phase != dissect.ThePacket {
 		i++
 	}
-	if i < st.to {
-		w.changes(k, st, i, dissect.ThePacket)
-		w.arm()
-	}
+	w.changes(k, i, to, dissect.ThePacket)
+	w.arm()
 }
 
 // next takes the next bytes of a direction, and what is acknowledged with them.
-func (w *worker) next(p *party, st *step) {
+func (w *worker) next(k *work, p *party, st *step) {
 	if st.acked > 0 {
 		p.acknowledge(1-st.dir&1, st.acked, st.number)
 	}
-	if len(st.payload) == 0 {
+	if st.n == 0 {
 		return
 	}
-	c := p.dialogue
+	c, payload := p.dialogue, k.payload(st)
 	if c == nil {
 		return
 	}
-	if !w.d.Usual(c, int(st.dir), st.payload, dissect.Whole{Offset: st.offset, Time: st.time, Packet: st.number, Push: st.push}) {
-		w.d.Bytes(c, int(st.dir), st.payload, dissect.Part{Offset: st.offset, Time: st.time, Packet: st.number, Push: st.push})
+	if !w.d.Usual(c, int(st.dir), payload, dissect.Whole{Offset: st.offset, Time: st.time, Packet: st.number, Push: st.push}) {
+		w.d.Bytes(c, int(st.dir), payload, dissect.Part{Offset: st.offset, Time: st.time, Packet: st.number, Push: st.push})
 	}
 	w.arm()
 }
@@ -206,8 +208,11 @@ func (w *worker) passed(k *work) {
 	}
 }
 
+// payload are the bytes of a step that has a party.
+func (k *work) payload(st *step) []byte { return k.batch.Data[st.at:][:st.n:st.n] }
+
 // lookAhead brings what steps need near the processor.
-func (w *worker) lookAhead(list []step) {
+func (w *worker) lookAhead(k *work, list []step) {
 	n := int64(0)
 	var dialogues [ahead]*dissect.Dialogue
 	for i := range list {
@@ -216,18 +221,18 @@ func (w *worker) lookAhead(list []step) {
 			continue
 		}
 		n += p.acked[0] + int64(p.acks[1-list[i].dir&1][0].to)
-		if len(list[i].payload) > 0 {
+		if list[i].n > 0 {
 			dialogues[i] = p.dialogue
 		}
 	}
 	for i := range list {
 		if c := dialogues[i]; c != nil {
-			n += c.Touch(int(list[i].dir), list[i].payload)
+			n += c.Touch(int(list[i].dir), k.payload(&list[i]))
 		}
 	}
 	for i := range list {
 		if c := dialogues[i]; c != nil {
-			n += c.TouchID(int(list[i].dir), list[i].payload)
+			n += c.TouchID(int(list[i].dir), k.payload(&list[i]))
 		}
 	}
 	w.touched += n
