@@ -75,7 +75,7 @@ func newPipeline(opts Options, sink dissect.Sink) *pipeline {
 	}
 	n = min(n, reassembly.Parts)
 	p := &pipeline{
-		opts: opts, free: make(chan *work, depth), order: make(chan *work, depth), stop: make(chan struct{}),
+		opts: opts, free: make(chan *work, depth+1), order: make(chan *work, depth), stop: make(chan struct{}),
 		survey: dissect.NewSurvey(sink), front: newFront(opts, n),
 	}
 	p.numbers = dissect.NewNumbering(p.survey)
@@ -156,8 +156,8 @@ func (p *pipeline) share(ctx context.Context, in <-chan *work) {
 	rest.err, rest.over = nil, true
 	rest = p.front.finish(rest, func(w *work) *work {
 		p.hand(w)
-		next := p.newWork()
-		next.over = true
+		next := <-p.free
+		next.over, next.err = true, nil
 		return next
 	})
 	rest.err, rest.last, rest.seen = why, true, p.front.seen
@@ -188,10 +188,7 @@ func (p *pipeline) merge() (Result, error) {
 			}
 			return p.tell(p.result(w.seen)), w.err
 		}
-		if w.over {
-			continue
-		}
-		if p.opts.Progress != nil {
+		if p.opts.Progress != nil && !w.over {
 			p.opts.Progress(w.seen.Capture.Read, w.seen.Capture.Size)
 		}
 		if w.err == nil {

@@ -319,8 +319,12 @@ func (w *worker) end(e *change) {
 	switch {
 	case p.dialogue != nil:
 		w.d.End(p.dialogue, int(e.dir), endings[e.why], e.chunk.Time)
-		if p.dialogue.Finished() && !p.dialogue.Confirmed() {
-			w.other(p.conn)
+		if p.dialogue.Finished() {
+			if !p.dialogue.Confirmed() {
+				w.other(p.conn)
+			}
+			w.d.Forget(p.dialogue)
+			p.dialogue = nil
 		}
 	case p.asked:
 	case !p.early:

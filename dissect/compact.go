@@ -118,7 +118,7 @@ func (n *Numbering) touch(wholes []whole, exchanges []exchange) {
 	for i := range exchanges[:min(len(exchanges), ahead)] {
 		x := &exchanges[i]
 		if done := x.conn.done[x.dir&1]; int(x.remember) < len(done) && x.remember >= 0 {
-			n.touched += done[x.remember]
+			n.touched += int64(done[x.remember])
 		}
 		if d := x.conn.device; d != "" {
 			n.touched += int64(d[0])

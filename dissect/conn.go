@@ -19,8 +19,8 @@ type Conn struct {
 	// Seal is the sink's.
 	Seal   Seal
 	device string
-	done   [2][]int64 // the numbers of finished ones, by requester and place
-	open   []numbers  // of those that are not over, by their slots behind the first
+	done   [2][]uint32 // the numbers of finished ones, by requester and place
+	open   []numbers   // of those that are not over, by their slots behind the first
 
 	// Addr are the endpoints; Addr[0] opened the connection where that is known.
 	Addr [2]netip.AddrPort

@@ -21,6 +21,7 @@ type Dissector struct {
 	out     *Numbering // nil where another collects the records
 	scratch settled
 	spare   *transaction // those that can be used again
+	unused  *Dialogue    // likewise
 	stock   stock
 	shared  *Shared // nil where it works alone
 	who     int
@@ -109,7 +110,13 @@ func (d *Dissector) Open(o Opening) *Dialogue {
 			return nil
 		}
 	}
-	c := &Dialogue{conn: &Conn{Stream: o.Stream, Addr: o.Addr}, order: o.Order, number: o.Number, d: d, heard: o.Heard, before: o.Before, tcp: o.TCP, start: o.Time, last: o.Time, closer: -1, changed: true}
+	c := d.unused
+	if c == nil {
+		c = &Dialogue{}
+	} else {
+		d.unused = c.next
+	}
+	*c = Dialogue{conn: &Conn{Stream: o.Stream, Addr: o.Addr}, order: o.Order, number: o.Number, d: d, heard: o.Heard, before: o.Before, tcp: o.TCP, start: o.Time, last: o.Time, closer: -1, changed: true}
 	if c.order == 0 {
 		c.order = int64(o.Stream)
 	}
@@ -153,6 +160,12 @@ func (d *Dissector) unlink(c *Dialogue) {
 		c.next.prev = c.prev
 	}
 	c.prev, c.next = nil, nil
+}
+
+// Forget lets go of a connection that has ended, whose memory is used for another one.
+func (d *Dissector) Forget(c *Dialogue) {
+	c.next = d.unused
+	d.unused = c
 }
 
 // FromStart corrects what Open was told of a direction whose SYN came later.

@@ -19,7 +19,7 @@ func (l *lapse) give(n *Numbering) {
 	k := l.t.Conn.numbersOf(l.t.slot)
 	n.number(k)
 	*l.t.kept, *k = *k, numbers{}
-	l.t.Conn.remember(l.t.dir, l.at, l.t.kept.transaction)
+	n.remember(l.t.Conn, l.t.dir, l.at, l.t.kept.transaction)
 }
 
 // holdBack keeps an unanswered transaction whose place among the finished ones is known.

@@ -148,6 +148,7 @@ func (p *pool[T]) get() *T {
 
 // Numbering gives records their numbers, and hands them to a sink. It is not safe for concurrent use.
 type Numbering struct {
+	stock                            shelf[uint32] // memory of connections that have ended
 	sink                             Sink
 	frames, transactions, violations int64
 	comers                           map[string]*comer
@@ -211,12 +212,26 @@ func (c *Conn) numbersOf(slot int32) *numbers {
 	return &c.open[slot-1]
 }
 
-// remember keeps the number of a finished transaction where the requester's table has it.
-func (c *Conn) remember(dir uint8, at int32, number int64) {
-	for int(at) >= len(c.done[dir]) {
-		c.done[dir] = append(roomForOne(c.done[dir]), 0)
+// remember keeps the number of a finished transaction where the requester's table has it. Of a number it is the lower half: those of the
+// last 4,294,967,296 transactions can be told.
+func (n *Numbering) remember(c *Conn, dir uint8, at int32, number int64) {
+	done := &c.done[dir]
+	for int(at) >= len(*done) {
+		if len(*done) == cap(*done) {
+			bigger := n.stock.get(max(8, 2*cap(*done)))[:len(*done)]
+			copy(bigger, *done)
+			n.stock.put(*done)
+			*done = bigger
+		}
+		*done = append(*done, 0)
 	}
-	c.done[dir][at] = number
+	(*done)[at] = uint32(number)
+}
+
+// remembered returns the number of a finished transaction.
+func (n *Numbering) remembered(c *Conn, dir uint8, at int32) int64 {
+	lower := c.done[dir][at]
+	return n.transactions - int64(uint32(n.transactions)-lower)
 }
 
 // role says what a frame is to a transaction.
@@ -243,7 +258,7 @@ func (f *Frame) give(n *Numbering) {
 		t.response = f.Number
 		f.Transaction = t.transaction
 	case asLate:
-		f.Transaction = f.Conn.done[1-f.dir][f.slot]
+		f.Transaction = n.remembered(f.Conn, 1-f.dir, f.slot)
 	}
 	if f.cell != nil {
 		*f.cell = f.Number
@@ -274,7 +289,7 @@ func (t *Transaction) give(n *Numbering) {
 	}
 	*k = numbers{}
 	if t.remember >= 0 {
-		t.Conn.remember(t.dir, t.remember, t.Number)
+		n.remember(t.Conn, t.dir, t.remember, t.Number)
 	}
 	n.sink.Transaction(t)
 }
@@ -293,7 +308,10 @@ func (v *Violation) give(n *Numbering) {
 }
 
 func (s *Stream) give(n *Numbering) {
-	s.Conn.first, s.Conn.open, s.Conn.done = numbers{}, nil, [2][]int64{}
+	for _, done := range s.Conn.done {
+		n.stock.put(done)
+	}
+	s.Conn.first, s.Conn.open, s.Conn.done = numbers{}, nil, [2][]uint32{}
 	n.sink.Stream(s)
 }
 

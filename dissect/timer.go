@@ -24,9 +24,9 @@ func (t *timer) stands() bool {
 		return false
 	}
 	if dir := t.order % timerKinds; dir < generalTimer {
-		return t.c.wait[dir].until == t.at
+		return t.c.wait[dir].until == t.at && t.c.order == t.order/timerKinds
 	}
-	return t.c.deadline == t.at && !t.c.finished && t.c.standing != rejected
+	return t.c.deadline == t.at && t.c.order == t.order/timerKinds && !t.c.finished && t.c.standing != rejected
 }
 
 func (t *timer) before(o *timer) bool { return t.at < o.at || t.at == o.at && t.order < o.order }
