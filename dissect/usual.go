@@ -125,7 +125,7 @@ func (c *Dialogue) waitFor(h *half, w write) bool {
 // else may need to be looked at beside what waits.
 func (c *Dialogue) endsWait(h *half, b []byte, w Whole) bool {
 	dir := c.dirOf(h)
-	if c.waits>>dir&1 != 0 && !(c.follows(&c.wait[dir], b) && c.settleWait(dir)) {
+	if c.waits>>dir&1 != 0 && (!c.follows(&c.wait[dir], b) || !c.settleWait(dir)) {
 		return false
 	}
 	x := &c.wait[1-dir]

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -114,11 +115,13 @@ func (p *parser) constant(f *Field, o operand, op operator, sign token) (c const
 
 func (f *Field) wants(o operand) error { return o.fault("%s takes %s", f.Name, kindNames[f.Kind]) }
 
-// A number as Wireshark reads it since 4.4, where 4.0 sees bytes in hexadecimal digits: they are alike up to 07 only.
-var (
-	numeric   = regexp.MustCompile(`^([0-9]+|0[bB][01]+|[0-9]+(\.[0-9]+)?([eE][0-9]+)?)$`)
-	oneNumber = regexp.MustCompile(`^([0-9]|0[0-7])$`)
-)
+// numeric is a number as Wireshark reads it since 4.4, where 4.0 sees bytes in hexadecimal digits.
+var numeric = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([0-9]+|0[bB][01]+|[0-9]+(\.[0-9]+)?([eE][0-9]+)?)$`)
+})
+
+// oneNumber reports whether a numeric text is the same read either way: 0 to 9, and 00 to 07.
+func oneNumber(s string) bool { return len(s) == 1 || len(s) == 2 && s[0] == '0' && s[1] <= '7' }
 
 // bytesOf reads a text in quotes as its bytes, a word as hexadecimal digits, with or without signs between the bytes, or as one
 // byte behind 0x.
@@ -129,7 +132,7 @@ func bytesOf(o operand) ([]byte, error) {
 	s := strings.TrimPrefix(o.text, ":")
 	if digits := strings.TrimPrefix(s, "0x"); len(digits) == 2 && len(s) == 4 {
 		s = digits
-	} else if len(s) == len(o.text) && numeric.MatchString(s) && !oneNumber.MatchString(s) {
+	} else if len(s) == len(o.text) && numeric().MatchString(s) && !oneNumber(s) {
 		return nil, o.fault("versions of Wireshark differ in what %s is: write a byte as 0x2a, several with colons", o.text)
 	}
 	if len(s) == 1 {

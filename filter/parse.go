@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // parser reads an expression by descent: or, and, not, test, from the loosest to the tightest.
@@ -270,11 +271,13 @@ func (p *parser) slice(o operand) (operand, error) {
 
 const place = `([+-]?(?:0[xX][0-9a-fA-F]+|[0-9]+))`
 
-var cutForm = regexp.MustCompile(`^\s*(?:` + place + `|` + place + `?\s*(:)\s*` + place + `?|` + place + `\s*(-)\s*` + place + `)\s*$`)
+var cutForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\s*(?:` + place + `|` + place + `?\s*(:)\s*` + place + `?|` + place + `\s*(-)\s*` + place + `)\s*$`)
+})
 
 // cutOf reads i, i:length, i-j, :length or i: .
 func cutOf(s string) (c cut, mistake string) {
-	m := cutForm.FindStringSubmatch(s)
+	m := cutForm().FindStringSubmatch(s)
 	if m == nil {
 		return c, "a slice is written [i], [i:length], [i-j], [:length], [i:], or several with commas"
 	}

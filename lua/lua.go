@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/nubishark/nubishark/protocol"
 )
@@ -37,14 +38,14 @@ const DefaultName = "nubison"
 // Mark is what every plugin of ours has in its first lines.
 const Mark = "Made by nubishark"
 
-var validName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+var validName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z][a-z0-9_]*$`) })
 
 // Generate writes the plugin.
 func Generate(w io.Writer, o Options) error {
 	if o.Name == "" {
 		o.Name = DefaultName
 	}
-	if !validName.MatchString(o.Name) {
+	if !validName().MatchString(o.Name) {
 		return errors.New("a plugin's name is lower-case letters, digits and _")
 	}
 	title := "NUBISON IoT over TCP"

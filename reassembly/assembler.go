@@ -170,7 +170,7 @@ func (a *Assembler) Quick(s *Segment, time, packet int64) (c *Conn, off, acked i
 	if n > 0 && (h.next == 0 || s.Seq != h.base+uint32(h.next) || n > maxEthernet || len(s.Payload) < s.Length) {
 		return nil, 0, 0, false
 	}
-	c = &f.live.Conn
+	c = &f.Conn
 	if c.Packets[d] == 0 {
 		return nil, 0, 0, false
 	}
@@ -205,7 +205,7 @@ func (s *Segment) Touch() (n int64) {
 	if s.f == nil || s.f.live == nil {
 		return 0
 	}
-	c := &s.f.live.Conn
+	c := &s.f.Conn
 	n = c.Packets[0]
 	if s.Length > 0 {
 		n += int64(c.twins[s.d&1].next)

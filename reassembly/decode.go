@@ -80,15 +80,7 @@ func (d *Decoder) Decode(p *capture.Packet, s *Segment) bool {
 	if p.Link == linkEthernet && len(p.Data) > 14 && p.Data[12] == 8 && p.Data[13] == 0 && s.plain(p.Data[14:]) {
 		return true
 	}
-	n := network(p.Link, p.Data)
-	if n == nil {
-		ip := unwrapLink(p.Link, p.Data)
-		return ip != nil && d.network(ip, 0, p.Time, s, 0)
-	}
-	if len(n) > 0 && n[0]>>4 != 4 && n[0]>>4 != 6 {
-		return false
-	}
-	return d.network(n, p.WireLen-len(p.Data), p.Time, s, 0)
+	return d.network(network(p.Link, p.Data), p.WireLen-len(p.Data), p.Time, s, 0)
 }
 
 // plain reads the most usual of packets, IPv4 without options and with all of its TCP header, and reports whether it is one.
@@ -128,12 +120,7 @@ func (d *Decoder) network(b []byte, cut int, time int64, s *Segment, depth int) 
 	if p.proto == protoTCP {
 		return s.parse(&p)
 	}
-	if depth < maxNesting && tunnels(&p) {
-		if inner := unwrapTunnel(&p); inner != nil {
-			return d.network(inner, 0, time, s, depth+1)
-		}
-	}
-	return false
+	return depth < maxNesting && d.network(p.tunnelled(), 0, time, s, depth+1)
 }
 
 func be16(b []byte) int { return int(binary.BigEndian.Uint16(b)) }
@@ -150,7 +137,10 @@ const (
 	protoGRE      = 47
 	protoAuth     = 51
 	protoDestOpts = 60
+	protoIPIP     = 94
+	protoEtherIP  = 97
 	protoMobility = 135
+	protoMPLS     = 137
 	protoHIP      = 139
 	protoShim6    = 140
 )
@@ -200,7 +190,19 @@ func (p *ipPacket) parseIPv4(b []byte, cut int) bool {
 	p.body = b[h:min(len(b), total)]
 	if f := be16(b[6:]); f&0x3fff != 0 {
 		p.frag, p.more, p.offset, p.id = true, f&0x2000 != 0, f&0x1fff*8, uint32(be16(b[4:]))
+	} else if p.proto == protoAuth { // RFC 4302, 3.1.1
+		n, _ := p.extension()
+		return p.skip(n)
 	}
+	return true
+}
+
+// skip goes on behind the extension header of n bytes at the front of the body. It reports whether that is possible.
+func (p *ipPacket) skip(n int) bool {
+	if n == 0 || n > len(p.body) || n > p.length {
+		return false
+	}
+	p.proto, p.body, p.length = p.body[0], p.body[n:], p.length-n
 	return true
 }
 
@@ -224,11 +226,10 @@ func (p *ipPacket) parseIPv6(b []byte, cut int) bool {
 		if !known {
 			return true
 		}
-		if n == 0 || n > len(p.body) || n > p.length {
+		last := p.proto == protoFragment && p.frag
+		if !p.skip(n) {
 			return false
 		}
-		last := p.proto == protoFragment && p.frag
-		p.proto, p.body, p.length = p.body[0], p.body[n:], p.length-n
 		if last {
 			return true
 		}

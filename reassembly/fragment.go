@@ -9,12 +9,8 @@ import (
 // Fragment returns the addresses of a packet that is a fragment of an IP packet; ok is false for any other, and for
 // fragments inside tunnels.
 func Fragment(p *capture.Packet) (src, dst netip.Addr, ok bool) {
-	n := network(p.Link, p.Data)
-	if n == nil {
-		n = unwrapLink(p.Link, p.Data)
-	}
 	var ip ipPacket
-	if n == nil || !ip.parse(n, p.WireLen-len(p.Data)) || !ip.frag {
+	if !ip.parse(network(p.Link, p.Data), p.WireLen-len(p.Data)) || !ip.frag {
 		return src, dst, false
 	}
 	half := len(ip.addrs) / 2

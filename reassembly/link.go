@@ -11,6 +11,7 @@ const (
 	linkNull     capture.LinkType = 0
 	linkEthernet capture.LinkType = 1
 	linkPPP      capture.LinkType = 9
+	linkFDDI     capture.LinkType = 10
 	linkRawBSD   capture.LinkType = 12
 	linkRawOBSD  capture.LinkType = 14
 	linkPPPHDLC  capture.LinkType = 50
@@ -19,6 +20,8 @@ const (
 	linkWiFi     capture.LinkType = 105
 	linkLoop     capture.LinkType = 108
 	linkSLL      capture.LinkType = 113
+	linkPFLog    capture.LinkType = 117
+	linkPrism    capture.LinkType = 119
 	linkRadiotap capture.LinkType = 127
 	linkIPv4     capture.LinkType = 228
 	linkIPv6     capture.LinkType = 229
@@ -29,13 +32,18 @@ const (
 // The EtherTypes on the way to IP.
 const (
 	etherIPv4    = 0x0800
+	etherTEB     = 0x6558 // a frame in a frame: transparent Ethernet bridging (RFC 7637, 3.2)
 	etherVLAN    = 0x8100
 	etherIPv6    = 0x86dd
+	etherPPP     = 0x880b
+	etherMPLS    = 0x8847
+	etherMPLSm   = 0x8848 // to several receivers
 	etherPPPoE   = 0x8864
 	etherQinQ    = 0x88a8
+	etherERSPAN  = 0x88be
 	etherQinQOld = 0x9100
 	maxEtherSize = 1500 // at most this, the type is a length (IEEE 802.3)
-	maxTags      = 4
+	maxTags      = 8
 )
 
 // network strips the link header: it returns the IP packet, or nil where there is none that
@@ -77,29 +85,45 @@ func network(link capture.LinkType, b []byte) []byte {
 		return wifi(b, false)
 	case linkRadiotap:
 		return radiotap(b)
+	case linkPrism:
+		return prism(b)
+	case linkPFLog:
+		return pflog(b)
+	case linkFDDI:
+		return fddi(b)
 	}
 	return nil
 }
 
-// ether finds IP behind an EtherType and any VLAN tags.
+// ether finds IP behind an EtherType, any VLAN tags, and frames in frames.
 func ether(kind int, b []byte) []byte {
 	for range maxTags {
+		n := 0 // the type of what follows is in the last two of so many bytes
 		switch kind {
 		case etherIPv4, etherIPv6:
 			return b
 		case etherVLAN, etherQinQ, etherQinQOld:
-			if len(b) < 4 {
-				return nil
-			}
-			kind, b = be16(b[2:]), b[4:]
+			n = 4
+		case etherTEB:
+			n = 14
+		case etherERSPAN:
+			n = erspanHeader + 14
 		case etherPPPoE:
 			return pppoe(b)
+		case etherPPP:
+			return ppp(b)
+		case etherMPLS, etherMPLSm:
+			return mpls(b)
 		default:
 			if kind <= maxEtherSize {
 				return snap(b[:min(len(b), kind)])
 			}
 			return nil
 		}
+		if len(b) < n {
+			return nil
+		}
+		kind, b = be16(b[n-2:]), b[n:]
 	}
 	return nil
 }
@@ -135,6 +159,23 @@ func ppp(b []byte) []byte {
 		return b[2:]
 	case len(b) >= 1 && (b[0] == ipv4 || b[0] == ipv6):
 		return b[1:]
+	case len(b) >= 2 && b[0] == 2 && (b[1] == 0x81 || b[1] == 0x83): // RFC 3032, 4.3
+		return mpls(b[2:])
+	}
+	return nil
+}
+
+// mpls skips a label stack (RFC 3032, 2.1). It does not say what follows: the first four bits of an IP packet do (RFC 4928, 2).
+func mpls(b []byte) []byte {
+	const bottom = 1
+	for len(b) > 4 {
+		last := b[2]&bottom != 0
+		b = b[4:]
+		if v := b[0] >> 4; last && (v == 4 || v == 6) {
+			return b
+		} else if last {
+			return nil
+		}
 	}
 	return nil
 }
@@ -161,6 +202,43 @@ func nflogPayload(b []byte, order binary.ByteOrder) []byte {
 			return b[4:min(n, len(b))]
 		}
 		b = b[min(len(b), (n+3)&^3):]
+	}
+	return nil
+}
+
+// fddi reads a frame whose first byte says that LLC follows (ANSI INCITS 239-1994).
+func fddi(b []byte) []byte {
+	if len(b) < 13 || b[0]&0xf8 != 0x50 {
+		return nil
+	}
+	return snap(b[13:])
+}
+
+// pflog skips the header of OpenBSD's packet filter, whose length is rounded up to 4 bytes.
+func pflog(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	n := (int(b[0]) + 3) &^ 3
+	if n < 48 || n > len(b) {
+		return nil
+	}
+	return b[n:]
+}
+
+// prism skips the header of Prism's radios: a code, the header's length, both in the byte order of the capturing host, and more.
+func prism(b []byte) []byte {
+	if len(b) < 8 {
+		return nil
+	}
+	for _, order := range [...]binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+		switch n := order.Uint32(b[4:]); order.Uint32(b) {
+		case 0x41, 0x44:
+			if n < 24 || n > uint32(len(b)) {
+				return nil
+			}
+			return wifi(b[n:], false)
+		}
 	}
 	return nil
 }

@@ -1,104 +1,152 @@
 package reassembly
 
-import (
-	"github.com/google/gopacket"
-	"github.com/google/gopacket/layers"
-
-	"github.com/nubishark/nubishark/capture"
-)
-
-// The UDP ports of the tunnels that are looked into (RFC 7348, 3GPP TS 29.281).
+// The UDP ports of the tunnels that are looked into.
 const (
-	portVXLAN = 4789
-	portGTPU  = 2152
+	portGTPU   = 2152 // 3GPP TS 29.281, 4.4.2
+	portVXLAN  = 4789 // RFC 7348, 5
+	portGeneve = 6081 // RFC 8926, 3.3
 )
 
-// tunnels reports whether an IP packet may carry another.
-func tunnels(p *ipPacket) bool {
+// tunnelled returns the IP packet that p carries, nil if there is none.
+func (p *ipPacket) tunnelled() []byte {
 	switch p.proto {
-	case protoIPv4, protoIPv6, protoGRE:
-		return true
-	case protoUDP:
-		if len(p.body) < 8 {
-			return false
-		}
-		port := be16(p.body[2:])
-		return port == portVXLAN || port == portGTPU
-	}
-	return false
-}
-
-// unwrapTunnel returns the innermost IP packet that gopacket finds, nil if there is none.
-func unwrapTunnel(p *ipPacket) []byte {
-	switch p.proto {
-	case protoIPv4, protoIPv6:
+	case protoIPv4, protoIPv6, protoIPIP:
 		return p.body
+	case protoGRE:
+		return gre(p.body)
+	case protoMPLS: // RFC 4023, 3
+		return mpls(p.body)
+	case protoEtherIP: // RFC 3378, 3: a version, and a frame
+		if len(p.body) < 2 {
+			return nil
+		}
+		return ether(etherTEB, p.body[2:])
 	case protoUDP:
-		return innermost(p.body, layers.LayerTypeUDP)
-	}
-	return innermost(p.body, layers.LayerTypeGRE)
-}
-
-// maxGopacketLink is the largest link type that gopacket can name: it keeps eight bits.
-const maxGopacketLink = 255
-
-// unwrapLink finds IP behind a link header that only gopacket knows, or a protocol between it and IP.
-func unwrapLink(link capture.LinkType, b []byte) []byte {
-	switch link {
-	case linkWiFi, linkRadiotap, linkNFLOG, linkPPP, linkPPPHDLC, linkPPPoE, linkNull, linkLoop:
-		return nil // what these can carry was looked for
-	case linkSLL2:
-		return unwrapEther(b, 0, 20)
-	case linkSLL:
-		return unwrapEther(b, 14, 16)
-	case linkEthernet:
-		return unwrapEther(b, 12, 14)
-	}
-	if link > maxGopacketLink {
-		return nil
-	}
-	return innermost(b, layers.LinkType(link))
-}
-
-// The EtherTypes that gopacket leads on from to IP.
-const (
-	etherMPLS  = 0x8847
-	etherMPLSm = 0x8848
-	etherTEB   = 0x6558
-)
-
-func unwrapEther(b []byte, at, header int) []byte {
-	if len(b) < header {
-		return nil
-	}
-	switch kind := be16(b[at:]); kind {
-	case etherMPLS, etherMPLSm:
-		return innermost(b[header:], layers.LayerTypeMPLS)
-	case etherTEB:
-		return innermost(b[header:], layers.LayerTypeEthernet)
+		return overUDP(p.body)
 	}
 	return nil
 }
 
-// innermost lets gopacket decode and returns the last IP packet within, from its header on.
-// Gopacket panics on some damaged input: that is no packet.
-func innermost(b []byte, first gopacket.Decoder) (ip []byte) {
-	defer func() {
-		if recover() != nil {
-			ip = nil
-		}
-	}()
-	p := gopacket.NewPacket(b, first, gopacket.DecodeOptions{Lazy: false, NoCopy: true})
-	for _, l := range p.Layers() {
-		switch l.LayerType() {
-		case layers.LayerTypeIPv4, layers.LayerTypeIPv6:
-			c := l.LayerContents()
-			// Contents and what is behind them lie in b one after the other.
-			at := cap(b) - cap(c)
-			if at >= 0 && at <= len(b) {
-				ip = b[at:]
-			}
+// overUDP tells the tunnels by the port that they are sent to.
+func overUDP(b []byte) []byte {
+	if len(b) < 8 {
+		return nil
+	}
+	switch be16(b[2:]) {
+	case portVXLAN:
+		return vxlan(b[8:])
+	case portGTPU:
+		return gtp(b[8:])
+	case portGeneve:
+		return geneve(b[8:])
+	}
+	return nil
+}
+
+// gre reads a header of version 0 (RFC 2784, 2; with keys and sequence numbers, RFC 2890, 2; with routing, RFC 1701) or of
+// version 1, which carries PPP (RFC 2637, 4.1). The protocol is an EtherType.
+func gre(b []byte) []byte {
+	const checksum, routing, key, sequence, version, acknowledged = 0x80, 0x40, 0x20, 0x10, 7, 0x80
+	if len(b) < 4 || b[1]&version > 1 {
+		return nil
+	}
+	flags, kind, n := b[0], be16(b[2:]), 4
+	if flags&(checksum|routing) != 0 { // both fields are there if one of them counts
+		n += 4
+	}
+	if flags&key != 0 {
+		n += 4
+	}
+	if flags&sequence != 0 {
+		n += 4
+	}
+	if flags&routing != 0 {
+		n = greRouting(b, n)
+	}
+	if b[1]&version == 1 && b[1]&acknowledged != 0 {
+		n += 4
+	}
+	if n > len(b) || kind <= maxEtherSize {
+		return nil
+	}
+	if b = b[n:]; kind == etherERSPAN && flags&sequence == 0 { // type I has no header (draft-foschiano-erspan-03, 4.1)
+		if ip := ether(etherTEB, b); ip != nil {
+			return ip
 		}
 	}
-	return ip
+	return ether(kind, b)
+}
+
+// greRouting returns where the source route entries that begin at n end (RFC 1701): each has a family, an offset and its length; the
+// last one is empty.
+func greRouting(b []byte, n int) int {
+	for n+4 <= len(b) {
+		family, size := be16(b[n:]), int(b[n+3])
+		n += 4 + size
+		if family == 0 && size == 0 {
+			return n
+		}
+	}
+	return len(b) + 1 // it is cut
+}
+
+// erspanHeader is the size of the header of a mirrored frame, type II (draft-foschiano-erspan-03, 4.2).
+const erspanHeader = 8
+
+// vxlan reads a header and the frame behind it (RFC 7348, 5).
+func vxlan(b []byte) []byte {
+	if len(b) < 8 {
+		return nil
+	}
+	return ether(etherTEB, b[8:])
+}
+
+// geneve reads a header, which tells the size of its options in units of 4 bytes, and an EtherType (RFC 8926, 3.4).
+func geneve(b []byte) []byte {
+	if len(b) < 8 || b[0]>>6 != 0 {
+		return nil
+	}
+	n, kind := 8+int(b[0]&0x3f)*4, be16(b[2:])
+	if n > len(b) || kind <= maxEtherSize {
+		return nil
+	}
+	return ether(kind, b[n:])
+}
+
+// gtp reads the header of a user's packet, version 1 (3GPP TS 29.281, 5.1). Four optional bytes are there if one of three flags
+// is set; the last of them is the type of the first extension header, 0 for none.
+func gtp(b []byte) []byte {
+	const version1, userData, extended, optional = 3, 255, 4, 7
+	if len(b) < 8 || b[0]>>4 != version1 || b[1] != userData {
+		return nil
+	}
+	n := 8
+	if b[0]&optional != 0 {
+		n = 12
+	}
+	if b[0]&extended != 0 {
+		n = gtpExtensions(b, n)
+	}
+	if n >= len(b) {
+		return nil
+	}
+	if b = b[n:]; b[0]>>4 == 4 || b[0]>>4 == 6 {
+		return b
+	}
+	return ppp(b)
+}
+
+// gtpExtensions returns where the extension headers that begin at n end (3GPP TS 29.281, 5.2.1): each begins with its length in
+// units of 4 bytes, and ends with the type of the next one.
+func gtpExtensions(b []byte, n int) int {
+	for n < len(b) && b[n-1] != 0 {
+		if b[n] == 0 {
+			return len(b) // no header is as short
+		}
+		n += int(b[n]) * 4
+		if n > len(b) {
+			return n
+		}
+	}
+	return n
 }

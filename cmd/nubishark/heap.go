@@ -18,6 +18,15 @@ const (
 // ownPace reports whether nobody has told the collector how to go.
 func ownPace() bool { return os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" }
 
+// prepareHeap is for what handles many packets, or runs for long: it is to stay small. What does neither is done before the first
+// collection.
+func prepareHeap() {
+	if ownPace() {
+		debug.SetGCPercent(leastGrowth)
+	}
+	hugePages()
+}
+
 // paceCollector makes collections rare as long as the heap of a run over files is small: what is allocated stays, mostly, so that they find little,
 // and each of them looks at all connections.
 func paceCollector() {

@@ -15,7 +15,7 @@ func hugePages() {
 		arena    = 64 << 20
 		hugePage = 14 // MADV_HUGEPAGE
 	)
-	var on = new([64 << 10]byte)
+	on := new([64 << 10]byte)
 	start := uintptr(unsafe.Pointer(on)) &^ (arena - 1)
 	_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, start, arena, hugePage)
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"strconv"
@@ -21,7 +19,6 @@ import (
 	"github.com/nubishark/nubishark/capture/live"
 	"github.com/nubishark/nubishark/dissect"
 	"github.com/nubishark/nubishark/export"
-	"github.com/nubishark/nubishark/metrics"
 	"github.com/nubishark/nubishark/protocol"
 )
 
@@ -188,6 +185,12 @@ func (w *watching) triggers() (wants func(*dissect.Violation) bool, latency int6
 	return func(v *dissect.Violation) bool { return v.Severity() >= limit || ids[v.Rule.ID] }, latency, nil
 }
 
+// counters is a sink that counts for Prometheus, and is told what the kernel counts.
+type counters interface {
+	dissect.Sink
+	Captured(packets int64, received, dropped uint64)
+}
+
 // session is a live run.
 type session struct {
 	cmd     *cobra.Command
@@ -202,8 +205,8 @@ type session struct {
 	sink    dissect.Sink
 	files   *capture.Files
 	box     *analyze.BlackBox
-	metrics *metrics.Metrics
-	broken  error // of the output
+	metrics counters // nil without --metrics
+	broken  error    // of the output
 	began   time.Time
 }
 
@@ -310,11 +313,10 @@ func (s *session) prepare() (err error) {
 	}
 	sinks := analyze.Tee{s.writer}
 	if w.metrics != "" {
-		s.metrics = metrics.New()
-		sinks = append(sinks, s.metrics)
-		if err := s.serve(); err != nil {
+		if s.metrics, err = s.serve(); err != nil {
 			return err
 		}
+		sinks = append(sinks, s.metrics)
 	}
 	switch {
 	case w.trigger != "":
@@ -347,26 +349,6 @@ func (s *session) blackBox(rot capture.Rotation) error {
 			}
 			s.tell("wrote %s", name)
 		},
-	}
-	return nil
-}
-
-// serve serves the metrics.
-func (s *session) serve() error {
-	addr := s.w.metrics
-	if strings.HasPrefix(addr, ":") {
-		addr = "127.0.0.1" + addr
-	}
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return failed(statusInput, "metrics: %w", err)
-	}
-	mux := http.NewServeMux()
-	mux.Handle("/metrics", s.metrics.Handler())
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	go server.Serve(l) //nolint:errcheck // it ends with the process
-	if !s.w.quiet {
-		s.tell("metrics at http://%s/metrics", l.Addr())
 	}
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 )
@@ -38,10 +37,6 @@ func failed(status int, format string, args ...any) error {
 var errFound = &failure{statusFound, nil}
 
 func main() {
-	if ownPace() {
-		debug.SetGCPercent(leastGrowth) // what runs for long is to stay small
-	}
-	hugePages()
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
@@ -80,6 +75,10 @@ is it the device, the server, the network, or the capture?`,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newRead(), newLive(), newInterfaces(), newDiff(), newSanitize(), newLua(), newSimulate(), newViolations(), newVersion(), newFollow())
+	root.AddCommand(newInterfaces(), newLua(), newViolations(), newVersion())
+	for _, c := range []*cobra.Command{newRead(), newLive(), newDiff(), newSanitize(), newSimulate(), newFollow()} {
+		c.PersistentPreRun = func(*cobra.Command, []string) { prepareHeap() }
+		root.AddCommand(c)
+	}
 	return root
 }
