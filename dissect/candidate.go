@@ -362,7 +362,7 @@ func (h *half) endsWrite(c *candidate) bool {
 // shortsLead reports whether writes of 1 to 8 bytes lead from x to a strong match or the direction's end.
 func (h *half) shortsLead(x int64, vouched []byte) bool {
 	start := x
-	from := h.holding(x)
+	from, clear := h.holding(x), h.cleared()
 	for i := from; i < len(h.segs); i++ {
 		s := &h.segs[i]
 		if s.gap || s.end-start > maxStray || i-from > maxReach*maxStray {
@@ -374,7 +374,7 @@ func (h *half) shortsLead(x int64, vouched []byte) bool {
 		if s.end >= h.seen() {
 			return h.over()
 		}
-		if h.strong(s.end, vouched) == yes {
+		if (s.end >= clear || h.mayVouch(s.end, vouched)) && h.strong(s.end, vouched) == yes {
 			return true
 		}
 		start = s.end

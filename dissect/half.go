@@ -57,6 +57,7 @@ type half struct {
 	refuted   int64  // no strong match stands before this offset, by what is known so far
 	heldSeen  sid    // the peer's held response when scanned was reached
 	junk      *junk  // nil if there is none
+	sieve     *sieve // nil while there are few segments
 
 	budget   int            // packets that may still be looked at to see where a row of them leads
 	doubtful map[sid]*Frame // what may have been requests, and the frame where there is one
@@ -142,7 +143,7 @@ func (h *half) advance(x int64) {
 	if i < len(h.segs) && h.segs[i].start < x {
 		h.midWrite = true
 	}
-	h.segs = h.segs[:copy(h.segs, h.segs[i:])]
+	h.dropSegments(i)
 	h.scanned = x
 	if len(h.buf) == 0 && cap(h.back) > 4096 {
 		h.back, h.buf = nil, nil
@@ -193,9 +194,12 @@ func (h *half) gapIn(x, y int64) (segment, bool) {
 
 // missing counts the bytes of [x, y) that were never captured.
 func (h *half) missing(x, y int64) int {
+	if !h.gaps {
+		return 0
+	}
 	n := int64(0)
-	for _, s := range h.segs {
-		if s.gap {
+	for i := h.holding(x); i < len(h.segs) && h.segs[i].start < y; i++ {
+		if s := &h.segs[i]; s.gap {
 			n += max(0, min(s.end, y)-max(s.start, x))
 		}
 	}
@@ -229,11 +233,10 @@ func (h *half) packets(list []int64, x, y int64) (_ []int64, time int64) {
 
 // seenBefore returns how far this direction had been seen before a packet.
 func (h *half) seenBefore(packet int64) int64 {
-	end := h.pos
-	for _, s := range h.segs {
-		if !s.gap && s.packet < packet {
-			end = max(end, s.end)
+	for i := len(h.segs) - 1; i >= 0; i-- {
+		if s := &h.segs[i]; !s.gap && s.packet < packet {
+			return max(h.pos, s.end)
 		}
 	}
-	return end
+	return h.pos
 }

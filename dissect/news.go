@@ -1,6 +1,10 @@
 package dissect
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/nubishark/nubishark/protocol"
+)
 
 // A direction that is out of step, or waits for a long packet, is not looked through again for all that becomes known: first
 // it is asked whether what is new stands in its bytes at all.
@@ -37,8 +41,9 @@ func (n *news[T]) since(seen uint64, stands func(*T) bool) bool {
 
 // heardOf is what of a connection's news a direction has taken into account.
 type heardOf struct {
-	requests, tokens, issued uint64
-	around                   circumstances // when it was looked at last
+	requests, tokens uint64
+	issued, early    uint64
+	around           circumstances // when it was looked at last
 }
 
 // circumstances are what else decides how bytes are read.
@@ -47,13 +52,28 @@ type circumstances struct {
 	gaps, stalled bool // of the peer
 	own           bool // gaps
 	sideKnown     bool
-	held          sid // the response at the peer's boundary
+	peer          peerView
 }
 
 func (h *half) circumstances() circumstances {
 	p := h.peer
-	held, _ := p.heldResponse()
-	return circumstances{p.gapTime, p.gaps, p.stalled, h.gaps, h.c.sideKnown, held}
+	return circumstances{p.gapTime, p.gaps, p.stalled, h.gaps, h.c.sideKnown, p.view()}
+}
+
+// peerView is what decides of the bytes of the other direction that are not settled: what was said there is echoed here. The bytes
+// between two offsets of a stream do not change. It is zero where there are none.
+type peerView struct {
+	pos     int64
+	n       int // as far as they are searched
+	inStep  bool
+	missing bool // the first one
+}
+
+func (h *half) view() peerView {
+	if len(h.buf) == 0 {
+		return peerView{}
+	}
+	return peerView{h.pos, min(len(h.buf), maxLook), h.adrift == inStep, h.segs[0].gap}
 }
 
 // chronicle are a connection's news, kept from the first time that somebody asks.
@@ -71,23 +91,35 @@ func (h *half) outdated() bool {
 		return false
 	}
 	h.epoch = epoch
+	if h.heard() {
+		return false
+	}
+	if h.sieve != nil {
+		*h.sieve = sieve{around: h.sieve.around, early: h.sieve.early}
+	}
+	return true
+}
+
+// heard takes into account what became known, and reports whether none of it can concern the bytes at hand.
+func (h *half) heard() bool {
+	c := h.c
 	if len(h.buf) < fewBytes {
 		if c.chronicle != nil {
 			c.chronicle.heard[h.dir] = heardOf{}
 		}
-		return true
+		return false
 	}
 	if c.chronicle == nil {
 		c.chronicle = &chronicle{}
 	}
 	k := c.chronicle
 	was := k.heard[h.dir]
-	k.heard[h.dir] = heardOf{k.requests.count + 1, k.tokens.count, c.d.issueCount(), was.around}
+	k.heard[h.dir] = heardOf{k.requests.count + 1, k.tokens.count, c.d.issueCount(), c.d.earlyCount(), was.around}
 	if h.untouched(&was, k) {
-		return false
+		return true
 	}
 	k.heard[h.dir].around = h.circumstances()
-	return true
+	return false
 }
 
 // untouched reports whether none of the news can concern the bytes at hand.
@@ -99,16 +131,19 @@ func (h *half) untouched(was *heardOf, k *chronicle) bool {
 	if h.done() || k.tokens.count != was.tokens && c.tokens.len() == 1 {
 		return false // the starts of tokens count, too, or any token is known at all for the first time
 	}
-	return !k.requests.since(was.requests-1, h.holdsID) && !k.tokens.since(was.tokens, h.holdsToken) && !c.d.issuedSince(was.issued, h.holdsToken)
+	return !k.requests.since(was.requests-1, h.holdsID) && !k.tokens.since(was.tokens, h.holdsToken) && !c.d.issuedSince(was.issued, h.holdsToken) && !c.d.issuedEarlySince(was.early, h.holdsToken)
 }
 
-// holdsID reports whether a session ID stands in the bytes, or its first part at the end of a response that is cut off there.
+// holdsID reports whether a response with a session ID stands in the bytes, or the first part of one at their end.
 func (h *half) holdsID(id *sid) bool {
-	if bytes.Contains(h.buf, id[:]) {
+	var r [protocol.HeaderSize]byte
+	r[0] = 'R'
+	copy(r[1:], id[:])
+	if bytes.Contains(h.buf, r[:]) {
 		return true
 	}
-	for n := range min(len(id), len(h.buf)) {
-		if b := h.buf[len(h.buf)-n-1:]; b[0] == 'R' && string(b[1:]) == string(id[:n]) {
+	for n := 1; n < min(len(r), len(h.buf)+1); n++ {
+		if bytes.HasSuffix(h.buf, r[:n]) {
 			return true
 		}
 	}
