@@ -542,8 +542,8 @@ func (h *half) firstStrong(vouched []byte) int64 {
 	if at < 0 {
 		from := h.scanned
 		at = h.scan(vouched)
-		if from <= max(v.clear, h.pos) {
-			v.clear = max(v.clear, h.scanned)
+		if from <= max(v.clear, h.pos) { // where bytes are wanting, more may become of it
+			v.clear = max(v.clear, min(h.scanned, h.seen()-tokenEnd))
 		}
 	}
 	q.scanned, q.at = h.scanned, at

@@ -58,6 +58,7 @@ type half struct {
 	heldSeen  sid    // the peer's held response when scanned was reached
 	junk      *junk  // nil if there is none
 	sieve     *sieve // nil while there are few segments
+	gist      *gist  // nil while there are few bytes
 
 	budget   int            // packets that may still be looked at to see where a row of them leads
 	doubtful map[sid]*Frame // what may have been requests, and the frame where there is one
@@ -146,7 +147,7 @@ func (h *half) advance(x int64) {
 	h.dropSegments(i)
 	h.scanned = x
 	if len(h.buf) == 0 && cap(h.back) > 4096 {
-		h.back, h.buf = nil, nil
+		h.back, h.buf, h.sieve, h.gist = nil, nil, nil, nil
 	}
 }
 

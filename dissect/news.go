@@ -1,11 +1,5 @@
 package dissect
 
-import (
-	"bytes"
-
-	"github.com/nubishark/nubishark/protocol"
-)
-
 // A direction that is out of step, or waits for a long packet, is not looked through again for all that becomes known: first
 // it is asked whether what is new stands in its bytes at all.
 
@@ -44,6 +38,7 @@ type heardOf struct {
 	requests, tokens uint64
 	issued, early    uint64
 	around           circumstances // when it was looked at last
+	view             peerView
 }
 
 // circumstances are what else decides how bytes are read.
@@ -52,28 +47,11 @@ type circumstances struct {
 	gaps, stalled bool // of the peer
 	own           bool // gaps
 	sideKnown     bool
-	peer          peerView
 }
 
 func (h *half) circumstances() circumstances {
 	p := h.peer
-	return circumstances{p.gapTime, p.gaps, p.stalled, h.gaps, h.c.sideKnown, p.view()}
-}
-
-// peerView is what decides of the bytes of the other direction that are not settled: what was said there is echoed here. The bytes
-// between two offsets of a stream do not change. It is zero where there are none.
-type peerView struct {
-	pos     int64
-	n       int // as far as they are searched
-	inStep  bool
-	missing bool // the first one
-}
-
-func (h *half) view() peerView {
-	if len(h.buf) == 0 {
-		return peerView{}
-	}
-	return peerView{h.pos, min(len(h.buf), maxLook), h.adrift == inStep, h.segs[0].gap}
+	return circumstances{p.gapTime, p.gaps, p.stalled, h.gaps, h.c.sideKnown}
 }
 
 // chronicle are a connection's news, kept from the first time that somebody asks.
@@ -92,11 +70,12 @@ func (h *half) outdated() bool {
 	}
 	h.epoch = epoch
 	if h.heard() {
+		// What is at the end may be the first part of something.
+		end := max(h.pos, h.seen()-tokenEnd)
+		h.scanned, h.refuted = min(h.scanned, end), min(h.refuted, end)
 		return false
 	}
-	if h.sieve != nil {
-		*h.sieve = sieve{around: h.sieve.around, early: h.sieve.early}
-	}
+	h.sieve = nil
 	return true
 }
 
@@ -107,6 +86,7 @@ func (h *half) heard() bool {
 		if c.chronicle != nil {
 			c.chronicle.heard[h.dir] = heardOf{}
 		}
+		h.gist = nil
 		return false
 	}
 	if c.chronicle == nil {
@@ -114,7 +94,7 @@ func (h *half) heard() bool {
 	}
 	k := c.chronicle
 	was := k.heard[h.dir]
-	k.heard[h.dir] = heardOf{k.requests.count + 1, k.tokens.count, c.d.issueCount(), c.d.earlyCount(), was.around}
+	k.heard[h.dir] = heardOf{k.requests.count + 1, k.tokens.count, c.d.issueCount(), c.d.earlyCount(), was.around, h.peer.view()}
 	if h.untouched(&was, k) {
 		return true
 	}
@@ -128,30 +108,11 @@ func (h *half) untouched(was *heardOf, k *chronicle) bool {
 	if c.d.opts.Thorough || was.requests == 0 || was.around != h.circumstances() {
 		return false
 	}
-	if h.done() || k.tokens.count != was.tokens && c.tokens.len() == 1 {
-		return false // the starts of tokens count, too, or any token is known at all for the first time
+	if k.tokens.count != was.tokens && c.tokens.len() == 1 {
+		return false // any token is known at all for the first time
 	}
-	return !k.requests.since(was.requests-1, h.holdsID) && !k.tokens.since(was.tokens, h.holdsToken) && !c.d.issuedSince(was.issued, h.holdsToken) && !c.d.issuedEarlySince(was.early, h.holdsToken)
+	return !k.requests.since(was.requests-1, h.holdsID) && !k.tokens.since(was.tokens, h.holdsToken) && !c.d.issuedSince(was.issued, h.holdsToken) && !c.d.issuedEarlySince(was.early, h.holdsToken) && !h.echoes(was.view)
 }
-
-// holdsID reports whether a response with a session ID stands in the bytes, or the first part of one at their end.
-func (h *half) holdsID(id *sid) bool {
-	var r [protocol.HeaderSize]byte
-	r[0] = 'R'
-	copy(r[1:], id[:])
-	if bytes.Contains(h.buf, r[:]) {
-		return true
-	}
-	for n := 1; n < min(len(r), len(h.buf)+1); n++ {
-		if bytes.HasSuffix(h.buf, r[:n]) {
-			return true
-		}
-	}
-	return false
-}
-
-// holdsToken reports whether a token stands in the bytes.
-func (h *half) holdsToken(t *token) bool { return bytes.Contains(h.buf, t[:]) }
 
 // tellRequest tells of a request that waits from now on, or no longer; tellToken of a token.
 func (c *Dialogue) tellRequest(id sid) {

@@ -24,6 +24,7 @@ type sieve struct {
 	// the surroundings are the same and nothing became known.
 	clear  int64
 	around surroundings
+	view   peerView
 	early  uint64 // tokens that were issued early, as far as they are taken into account
 	last   finding
 }
@@ -34,17 +35,17 @@ type finding struct {
 	segs               int
 	vouched            token
 	any                bool // vouched is there
+	view               peerView
 	at                 int64
 }
 
 // surroundings are what decides of a strong match, beside the bytes and what outdated tells of.
 type surroundings struct {
-	peer            peerView
 	done, over, own bool // own gaps
 }
 
 func (h *half) surroundings() surroundings {
-	return surroundings{h.peer.view(), h.done(), h.over(), h.gaps}
+	return surroundings{h.done(), h.over(), h.gaps}
 }
 
 // sift returns what is remembered of a direction, brought up to date; nil if nothing is.
@@ -53,18 +54,14 @@ func (h *half) sift() *sieve {
 		h.sieve = nil
 		return nil
 	}
-	v := h.sieve
-	if v == nil {
-		v = &sieve{around: h.surroundings(), early: h.c.d.earlyCount()}
-		h.sieve = v
+	around, view, early := h.surroundings(), h.peer.view(), h.c.d.earlyCount()
+	if v := h.sieve; v == nil {
+		h.sieve = &sieve{around: around}
+	} else if v.around != around || v.early != early && h.c.d.issuedEarlySince(v.early, h.holdsToken) || h.echoes(v.view) {
+		*v = sieve{around: around}
 	}
-	around, early := h.surroundings(), h.c.d.earlyCount()
-	if v.around == around && (v.early == early || !h.c.d.issuedEarlySince(v.early, h.holdsToken)) {
-		v.early = early
-		return v
-	}
-	*v = sieve{around: around, early: early}
-	return v
+	h.sieve.view, h.sieve.early = view, early
+	return h.sieve
 }
 
 // dropSegments lets go of the first n segments. Where few of many go, the others stay where they are.
@@ -80,7 +77,7 @@ func (h *half) dropSegments(n int) {
 // still holds; 0 if it does not.
 func (h *half) cleared() int64 {
 	v, d := h.sieve, h.c.d
-	if v == nil || v.around != h.surroundings() || v.early != d.earlyCount() {
+	if v == nil || v.around != h.surroundings() || v.early != d.earlyCount() || h.echoes(v.view) {
 		return 0
 	}
 	if k := h.c.chronicle; h.epoch != h.c.changes+d.issueCount() && (k == nil || len(h.buf) < fewBytes || !h.untouched(&k.heard[h.dir], k)) {
@@ -97,7 +94,7 @@ func (h *half) mayVouch(x int64, vouched []byte) bool {
 
 // asked returns the question that is asked now; at is not filled in.
 func (h *half) asked(vouched []byte) finding {
-	q := finding{pos: h.pos, seen: h.seen(), scanned: h.scanned, segs: len(h.segs), any: vouched != nil}
+	q := finding{pos: h.pos, seen: h.seen(), scanned: h.scanned, segs: len(h.segs), any: vouched != nil, view: h.sieve.view}
 	copy(q.vouched[:], vouched)
 	return q
 }
