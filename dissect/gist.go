@@ -20,6 +20,7 @@ const (
 	gistAnswer  = 1 // the session ID of a response
 	gistRequest = 2 // that of another packet
 	gistToken   = 3 // the first 8 bytes of its token
+	gistAgain   = 4 // those of a token that came before
 )
 
 // gistSpan is how many bytes from a letter on decide.
@@ -50,6 +51,9 @@ func (h *half) gistOf() *gist {
 			g.enter(gistAnswer, b[1:])
 		} else if b[0] != 'L' {
 			g.enter(gistRequest, b[1:])
+			if g.may(gistToken, b[protocol.TokenAt:]) {
+				g.enter(gistAgain, b[protocol.TokenAt:])
+			}
 			g.enter(gistToken, b[protocol.TokenAt:])
 		}
 	}
@@ -98,6 +102,19 @@ func (h *half) searched(kind uint64, what []byte) []byte {
 		return h.buf
 	}
 	return h.buf[len(h.buf)-gistSpan+1:]
+}
+
+// holdsAnother reports whether a packet with a token may stand in the bytes behind the one at the boundary, which has that
+// token.
+func (h *half) holdsAnother(t []byte) bool {
+	if len(h.buf) < fewBytes {
+		return true
+	}
+	kind := uint64(gistAgain)
+	if h.buf[0] == 'R' {
+		kind = gistToken // its own is none of a request
+	}
+	return h.gistOf().may(kind, t)
 }
 
 // peerView is what the other direction has not settled, as far as it is searched: what was said there is echoed here. The bytes between two

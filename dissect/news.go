@@ -111,7 +111,12 @@ func (h *half) untouched(was *heardOf, k *chronicle) bool {
 	if k.tokens.count != was.tokens && c.tokens.len() == 1 {
 		return false // any token is known at all for the first time
 	}
-	return !k.requests.since(was.requests-1, h.holdsID) && !k.tokens.since(was.tokens, h.holdsToken) && !c.d.issuedSince(was.issued, h.holdsToken) && !c.d.issuedEarlySince(was.early, h.holdsToken) && !h.echoes(was.view)
+	return !k.requests.since(was.requests-1, h.holdsAnswer) && !k.tokens.since(was.tokens, h.holdsToken) && !c.d.issuedSince(was.issued, h.holdsToken) && !c.d.issuedEarlySince(was.early, h.holdsToken) && !h.echoes(was.view)
+}
+
+// holdsAnswer reports whether an answer to a request of the other side stands in the bytes. Session IDs of this side's are no news.
+func (h *half) holdsAnswer(id *sid) bool {
+	return h.peer.requests.letterOf(*id) != 0 && h.holdsID(id)
 }
 
 // tellRequest tells of a request that waits from now on, or no longer; tellToken of a token.

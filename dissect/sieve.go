@@ -117,7 +117,7 @@ func (h *half) passOver(v *sieve, vouched []byte) int64 {
 // vouchedIn returns the first start of a segment in [from, to), behind the boundary, at which a packet with the token of the
 // one before stands, or -1.
 func (h *half) vouchedIn(vouched []byte, from, to int64) int64 {
-	if vouched == nil {
+	if vouched == nil || !h.holdsAnother(vouched) {
 		return -1
 	}
 	b := h.buf[:min(to-h.pos-1+tokenEnd, int64(len(h.buf)))]
