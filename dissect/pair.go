@@ -349,7 +349,7 @@ func (c *Dialogue) finish() {
 		h := &c.half[i]
 		h.requests.done.release(&c.d.stock)
 		c.releaseAll(&h.requests)
-		h.buf, h.back, h.segs, h.doubtful = nil, nil, nil, nil
+		h.buf, h.back, h.segs, h.doubtful, h.sieve, h.gist = nil, nil, nil, nil, nil, nil
 	}
 }
 
