@@ -107,7 +107,10 @@ func playCrumbs(seed uint64, o Options) (string, *talk) {
 
 // What was found not to be a packet is remembered, and nothing that could make it one is missed.
 func TestSieveConcludesTheSame(t *testing.T) {
-	for seed := range uint64(2000) {
+	for seed := range uint64(1003) {
+		if seed >= 1000 { // in these, a token counts that is foreseen elsewhere
+			seed = [...]uint64{2281, 3072, 3618}[seed-1000]
+		}
 		got, _ := playCrumbs(seed, Options{})
 		want, _ := playCrumbs(seed, Options{Thorough: true})
 		if got != want {
