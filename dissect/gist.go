@@ -44,7 +44,7 @@ func (h *half) gistOf() *gist {
 	g.to = max(g.to, h.pos)
 	for x := int(g.to - h.pos); x+gistSpan <= len(h.buf); x++ {
 		b := h.buf[x:][:gistSpan]
-		if !isLetter(b[0]) {
+		if len(protocol.ByLetter(b[0])) == 0 {
 			continue
 		}
 		if b[0] == 'R' {
