@@ -207,16 +207,17 @@ const maxReach = 256
 
 // reaches reports whether whole and plausible vendor's packets lead from x exactly to the target.
 func (h *half) reaches(x, target int64) bool {
-	todo := []int64{x}
-	seen := map[int64]bool{}
+	var list [maxReach]int64
+	todo := append(list[:0], x)
+	var seen visited
 	var space [8]candidate
-	for len(todo) > 0 && len(seen) < maxReach {
+	for len(todo) > 0 && seen.n < maxReach {
 		x, todo = todo[len(todo)-1], todo[:len(todo)-1]
 		b := h.at(x)
-		if seen[x] || !protocol.MaySend(h.side(), b[0]) || !h.plausible(b) {
+		if seen.has(x) || !protocol.MaySend(h.side(), b[0]) || !h.plausible(b) {
 			continue
 		}
-		seen[x] = true
+		seen.add(x)
 		for _, c := range h.vendorEnds(space[:0], x, h.requestLetter(b)) {
 			if c.end == target {
 				return true
@@ -227,6 +228,29 @@ func (h *half) reaches(x, target int64) bool {
 		}
 	}
 	return false
+}
+
+// visited are up to maxReach offsets above 0.
+type visited struct {
+	slots [2 * maxReach]int64
+	n     int
+}
+
+func (v *visited) slot(x int64) *int64 {
+	i := hash(uint64(x))
+	for {
+		if s := &v.slots[i%uint64(len(v.slots))]; *s == x || *s == 0 {
+			return s
+		}
+		i++
+	}
+}
+
+func (v *visited) has(x int64) bool { return *v.slot(x) == x }
+
+func (v *visited) add(x int64) {
+	*v.slot(x) = x
+	v.n++
 }
 
 // deviantLengths appends the readings of a length in the other byte order and of the other width.
@@ -362,7 +386,7 @@ func (h *half) endsWrite(c *candidate) bool {
 // shortsLead reports whether writes of 1 to 8 bytes lead from x to a strong match or the direction's end.
 func (h *half) shortsLead(x int64, vouched []byte) bool {
 	start := x
-	from := h.holding(x)
+	from, clear := h.holding(x), h.cleared()
 	for i := from; i < len(h.segs); i++ {
 		s := &h.segs[i]
 		if s.gap || s.end-start > maxStray || i-from > maxReach*maxStray {
@@ -374,7 +398,7 @@ func (h *half) shortsLead(x int64, vouched []byte) bool {
 		if s.end >= h.seen() {
 			return h.over()
 		}
-		if h.strong(s.end, vouched) == yes {
+		if (s.end >= clear || h.mayVouch(s.end, vouched)) && h.strong(s.end, vouched) == yes {
 			return true
 		}
 		start = s.end

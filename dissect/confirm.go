@@ -530,6 +530,29 @@ func (h *half) firstStrong(vouched []byte) int64 {
 	if h.outdated() || h.scanned < h.pos {
 		h.scanned = h.pos
 	}
+	v := h.sift()
+	if v == nil {
+		return h.scan(vouched)
+	}
+	q := h.asked(vouched)
+	if q.at = v.last.at; q == v.last {
+		return q.at
+	}
+	at := h.passOver(v, vouched)
+	if at < 0 {
+		from := h.scanned
+		at = h.scan(vouched)
+		if from <= max(v.clear, h.pos) { // where bytes are wanting, more may become of it
+			v.clear = max(v.clear, min(h.scanned, h.seen()-tokenEnd))
+		}
+	}
+	q.scanned, q.at = h.scanned, at
+	v.last = q
+	return at
+}
+
+// scan looks through the segments from scanned on.
+func (h *half) scan(vouched []byte) int64 {
 	settled := true
 	for i := h.holding(h.scanned); i < len(h.segs); i++ {
 		s := &h.segs[i]

@@ -14,6 +14,7 @@ type Dissector struct {
 	now     int64
 	issued  issuedTokens
 	issues  news[token]
+	early   news[token] // issued, but not counted
 	timers  timers
 	stale   int       // of the timers
 	first   *Dialogue // of those that have not ended, the latest one

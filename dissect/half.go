@@ -58,6 +58,8 @@ type half struct {
 	refuted   int64  // no strong match stands before this offset, by what is known so far
 	heldSeen  sid    // the peer's held response when scanned was reached
 	junk      *junk  // nil if there is none
+	sieve     *sieve // nil while there are few segments
+	gist      *gist  // nil while there are few bytes
 
 	budget   int            // packets that may still be looked at to see where a row of them leads
 	doubtful map[sid]*Frame // what may have been requests, and the frame where there is one
@@ -67,7 +69,6 @@ type half struct {
 	unproved protocol.Artefacts // what makes it uncertain that packets start where they seem to
 	large    bool               // a segment was larger than an Ethernet frame: offload joins them
 	drained  bool               // it finished, and all of it is settled
-	_        [16]byte           // so that each half starts a line
 }
 
 // drift says whether a direction is in step with its packets.
@@ -144,7 +145,7 @@ func (h *half) rest() {
 	stock := &h.c.d.stock
 	stock.bytes.put(h.back)
 	stock.segs.put(h.segs)
-	h.buf, h.back, h.segs = nil, nil, nil
+	h.buf, h.back, h.segs, h.sieve, h.gist = nil, nil, nil, nil, nil
 }
 
 // advance moves the boundary to x, and lets go of what is before it.
@@ -160,10 +161,10 @@ func (h *half) advance(x int64) {
 	if i < len(h.segs) && h.segs[i].start < x {
 		h.midWrite = true
 	}
-	h.segs = h.segs[:copy(h.segs, h.segs[i:])]
+	h.dropSegments(i)
 	h.scanned = x
 	if len(h.buf) == 0 && cap(h.back) > 4096 {
-		h.back, h.buf = nil, nil
+		h.back, h.buf, h.sieve, h.gist = nil, nil, nil, nil
 	}
 }
 
@@ -211,9 +212,12 @@ func (h *half) gapIn(x, y int64) (segment, bool) {
 
 // missing counts the bytes of [x, y) that were never captured.
 func (h *half) missing(x, y int64) int {
+	if !h.gaps {
+		return 0
+	}
 	n := int64(0)
-	for _, s := range h.segs {
-		if s.gap {
+	for i := h.holding(x); i < len(h.segs) && h.segs[i].start < y; i++ {
+		if s := &h.segs[i]; s.gap {
 			n += max(0, min(s.end, y)-max(s.start, x))
 		}
 	}
@@ -247,11 +251,10 @@ func (h *half) packets(list []int64, x, y int64) (_ []int64, time int64) {
 
 // seenBefore returns how far this direction had been seen before a packet.
 func (h *half) seenBefore(packet int64) int64 {
-	end := h.pos
-	for _, s := range h.segs {
-		if !s.gap && s.packet < packet {
-			end = max(end, s.end)
+	for i := len(h.segs) - 1; i >= 0; i-- {
+		if s := &h.segs[i]; !s.gap && s.packet < packet {
+			return max(h.pos, s.end)
 		}
 	}
-	return end
+	return h.pos
 }

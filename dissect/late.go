@@ -11,8 +11,9 @@ func (t *transaction) mayComeLate() bool {
 
 // lapse gives a transaction that is held back its numbers, while its place is still its own.
 type lapse struct {
-	t  *Transaction
-	at int32 // its place among the finished ones
+	t    Transaction
+	kept numbers
+	at   int32 // its place among the finished ones
 }
 
 func (l *lapse) give(n *Numbering) {
@@ -24,10 +25,11 @@ func (l *lapse) give(n *Numbering) {
 
 // holdBack keeps an unanswered transaction whose place among the finished ones is known.
 func (c *Dialogue) holdBack(t *transaction, at int32) {
-	x := &Transaction{}
+	l := &lapse{at: at}
+	x := &l.t
 	c.record(t, x)
-	x.kept = &numbers{}
-	c.emit(&lapse{x, at})
+	x.kept = &l.kept
+	c.emit(l)
 	c.late, c.holding = append(c.late, x), true
 	if len(c.late) > maxFinished { // an answer to this one would not be known any more
 		c.letGoOf(0)
@@ -52,7 +54,12 @@ func (c *Dialogue) letGo(now int64) {
 
 func (c *Dialogue) letGoOf(i int) {
 	t := c.late[i]
-	c.late = slices.Delete(c.late, i, i+1)
+	if i == 0 { // mostly: the others stay where they are
+		c.late[0] = nil
+		c.late = c.late[1:]
+	} else {
+		c.late = slices.Delete(c.late, i, i+1)
+	}
 	c.holding = len(c.late) > 0
 	c.emit(t)
 }

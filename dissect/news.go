@@ -1,7 +1,5 @@
 package dissect
 
-import "bytes"
-
 // A direction that is out of step, or waits for a long packet, is not looked through again for all that becomes known: first
 // it is asked whether what is new stands in its bytes at all.
 
@@ -37,8 +35,10 @@ func (n *news[T]) since(seen uint64, stands func(*T) bool) bool {
 
 // heardOf is what of a connection's news a direction has taken into account.
 type heardOf struct {
-	requests, tokens, issued uint64
-	around                   circumstances // when it was looked at last
+	requests, tokens uint64
+	issued, early    uint64
+	around           circumstances // when it was looked at last
+	view             peerView
 }
 
 // circumstances are what else decides how bytes are read.
@@ -47,13 +47,11 @@ type circumstances struct {
 	gaps, stalled bool // of the peer
 	own           bool // gaps
 	sideKnown     bool
-	held          sid // the response at the peer's boundary
 }
 
 func (h *half) circumstances() circumstances {
 	p := h.peer
-	held, _ := p.heldResponse()
-	return circumstances{p.gapTime, p.gaps, p.stalled, h.gaps, h.c.sideKnown, held}
+	return circumstances{p.gapTime, p.gaps, p.stalled, h.gaps, h.c.sideKnown}
 }
 
 // chronicle are a connection's news, kept from the first time that somebody asks.
@@ -71,23 +69,37 @@ func (h *half) outdated() bool {
 		return false
 	}
 	h.epoch = epoch
+	if h.heard() {
+		// What is at the end may be the first part of something.
+		end := max(h.pos, h.seen()-tokenEnd)
+		h.scanned, h.refuted = min(h.scanned, end), min(h.refuted, end)
+		return false
+	}
+	h.sieve = nil
+	return true
+}
+
+// heard takes into account what became known, and reports whether none of it can concern the bytes at hand.
+func (h *half) heard() bool {
+	c := h.c
 	if len(h.buf) < fewBytes {
 		if c.chronicle != nil {
 			c.chronicle.heard[h.dir] = heardOf{}
 		}
-		return true
+		h.gist = nil
+		return false
 	}
 	if c.chronicle == nil {
 		c.chronicle = &chronicle{}
 	}
 	k := c.chronicle
 	was := k.heard[h.dir]
-	k.heard[h.dir] = heardOf{k.requests.count + 1, k.tokens.count, c.d.issueCount(), was.around}
+	k.heard[h.dir] = heardOf{k.requests.count + 1, k.tokens.count, c.d.issueCount(), c.d.earlyCount(), was.around, h.peer.view()}
 	if h.untouched(&was, k) {
-		return false
+		return true
 	}
 	k.heard[h.dir].around = h.circumstances()
-	return true
+	return false
 }
 
 // untouched reports whether none of the news can concern the bytes at hand.
@@ -96,27 +108,16 @@ func (h *half) untouched(was *heardOf, k *chronicle) bool {
 	if c.d.opts.Thorough || was.requests == 0 || was.around != h.circumstances() {
 		return false
 	}
-	if h.done() || k.tokens.count != was.tokens && c.tokens.len() == 1 {
-		return false // the starts of tokens count, too, or any token is known at all for the first time
+	if k.tokens.count != was.tokens && c.tokens.len() == 1 {
+		return false // any token is known at all for the first time
 	}
-	return !k.requests.since(was.requests-1, h.holdsID) && !k.tokens.since(was.tokens, h.holdsToken) && !c.d.issuedSince(was.issued, h.holdsToken)
+	return !k.requests.since(was.requests-1, h.holdsAnswer) && !k.tokens.since(was.tokens, h.holdsToken) && !c.d.issuedSince(was.issued, h.holdsToken) && !c.d.issuedEarlySince(was.early, h.holdsToken) && !h.echoes(was.view)
 }
 
-// holdsID reports whether a session ID stands in the bytes, or its first part at the end of a response that is cut off there.
-func (h *half) holdsID(id *sid) bool {
-	if bytes.Contains(h.buf, id[:]) {
-		return true
-	}
-	for n := range min(len(id), len(h.buf)) {
-		if b := h.buf[len(h.buf)-n-1:]; b[0] == 'R' && string(b[1:]) == string(id[:n]) {
-			return true
-		}
-	}
-	return false
+// holdsAnswer reports whether an answer to a request of the other side stands in the bytes. Session IDs of this side's are no news.
+func (h *half) holdsAnswer(id *sid) bool {
+	return h.peer.requests.letterOf(*id) != 0 && h.holdsID(id)
 }
-
-// holdsToken reports whether a token stands in the bytes.
-func (h *half) holdsToken(t *token) bool { return bytes.Contains(h.buf, t[:]) }
 
 // tellRequest tells of a request that waits from now on, or no longer; tellToken of a token.
 func (c *Dialogue) tellRequest(id sid) {

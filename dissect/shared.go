@@ -91,8 +91,9 @@ type Shared struct {
 	waiting atomic.Int32 // how many wait for others
 	tokens  issuedTokens
 	news    news[token]
-	at      []Moment // all before it is done, of each dissector
-	issued  []issue  // not yet among the tokens
+	early   news[token] // those that are not counted
+	at      []Moment    // all before it is done, of each dissector
+	issued  []issue     // not yet among the tokens
 }
 
 // issue is a token that was issued.
@@ -175,6 +176,8 @@ func (s *Shared) settle(due func(*Moment) bool) {
 		s.tokens.add(x.token, x.device)
 		if x.counted {
 			s.news.add(x.token)
+		} else {
+			s.early.add(x.token)
 		}
 	}
 }
@@ -190,6 +193,8 @@ func (d *Dissector) issue(t token, device string, counted bool) {
 	d.issued.add(t, device)
 	if counted {
 		d.issues.add(t)
+	} else {
+		d.early.add(t)
 	}
 }
 
@@ -231,4 +236,24 @@ func (d *Dissector) issuedSince(seen uint64, stands func(*token) bool) bool {
 		return s.news.since(seen, stands)
 	}
 	return d.issues.since(seen, stands)
+}
+
+// earlyCount counts the tokens that were made known while it was open where the packet ends that issues them.
+func (d *Dissector) earlyCount() uint64 {
+	if s := d.shared; s != nil {
+		s.asOf(d.who, &d.moment)
+		defer s.mu.Unlock()
+		return s.early.count
+	}
+	return d.early.count
+}
+
+// issuedEarlySince reports whether one of those that came after the first seen may stand somewhere.
+func (d *Dissector) issuedEarlySince(seen uint64, stands func(*token) bool) bool {
+	if s := d.shared; s != nil {
+		s.asOf(d.who, &d.moment)
+		defer s.mu.Unlock()
+		return s.early.since(seen, stands)
+	}
+	return d.early.since(seen, stands)
 }

@@ -254,7 +254,7 @@ func TestIssuedTokens(t *testing.T) {
 	for i := range 2 * maxIssued {
 		s.add(name(1_000_000+i), "x")
 	}
-	if s.has(name(1)) || !s.has(name(1_000_000+2*maxIssued-1)) || len(s.young.list)+len(s.old.list) > 2*maxIssued {
+	if s.has(name(1)) || !s.has(name(1_000_000+2*maxIssued-1)) || s.young.n+s.old.n > 2*maxIssued {
 		t.Error("old tokens are not forgotten, or young ones are")
 	}
 }
