@@ -49,9 +49,11 @@ type step struct {
 	// offset is that of the bytes in the stream; acked is how far their receiver's own bytes are acknowledged, 0 where that is not new.
 	offset, acked int64
 	number, time  int64
-	clock         int64 // the latest time so far
+	clock         int64  // the latest time so far
+	hint          uint32 // of the session ID in the bytes, if there is one: see dissect.Hint
 	worker        int8
 	dir           uint8
+	letter        byte // the first of the bytes
 	push          bool
 }
 
@@ -139,6 +141,13 @@ func (f *front) lookAhead(b *capture.Batch, from int) (n int, last bool) {
 			last = !f.count(&k)
 		}
 		n++
+	}
+	// Each round needs what the one before has brought. Nothing is decided by what is not there yet, so that the processor can wait for
+	// all packets at the same time.
+	for i := range n {
+		if f.found[i] {
+			f.touched += int64(f.a.Peek(&f.segs[i]))
+		}
 	}
 	for i := range n {
 		if f.found[i] {
@@ -236,6 +245,9 @@ func (f *front) segment(st *step, s *reassembly.Segment, ref *capture.Ref) {
 	st.party, _ = c.Data.(*party)
 	st.worker = st.party.worker
 	st.at, st.n, st.offset, st.acked, st.dir, st.push = uint32(at), uint32(s.Length), off, to, uint8(d), push
+	if s.Length > 0 {
+		st.letter, st.hint = s.Payload[0], dissect.Hint(s.Payload[:s.Length])
+	}
 }
 
 // place returns where bytes of a packet stand in the batch's data, and whether they do.

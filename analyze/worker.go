@@ -215,25 +215,29 @@ func (k *work) payload(st *step) []byte { return k.batch.Data[st.at:][:st.n:st.n
 func (w *worker) lookAhead(k *work, list []step) {
 	n := int64(0)
 	var dialogues [ahead]*dissect.Dialogue
+	var next [ahead]dissect.Next
+	some := 0
 	for i := range list {
-		p := list[i].party
+		st := &list[i]
+		p := st.party
 		if p == nil {
 			continue
 		}
-		n += p.acked[0] + int64(p.acks[1-list[i].dir&1][0].to)
-		if list[i].n > 0 {
-			dialogues[i] = p.dialogue
+		n += p.acked[0] + int64(p.acks[1-st.dir&1][0].to)
+		if st.n == 0 {
+			continue
+		}
+		n += int64(k.batch.Data[st.at]) + int64(k.batch.Data[st.at+st.n-1])
+		if c := p.dialogue; c != nil {
+			dialogues[some], next[some] = c, dissect.Next{Dir: st.dir, Letter: st.letter, Hint: st.hint, Size: st.n}
+			some++
 		}
 	}
-	for i := range list {
-		if c := dialogues[i]; c != nil {
-			n += c.Touch(int(list[i].dir), k.payload(&list[i]))
-		}
+	for i, c := range dialogues[:some] {
+		n += c.Touch(next[i])
 	}
-	for i := range list {
-		if c := dialogues[i]; c != nil {
-			n += c.TouchID(int(list[i].dir), k.payload(&list[i]))
-		}
+	for i, c := range dialogues[:some] {
+		n += c.Look(next[i])
 	}
 	w.touched += n
 }

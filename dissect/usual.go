@@ -349,40 +349,53 @@ func (h *half) passed(w write) {
 	h.lastTime, h.latest = max(h.lastTime, w.time), max(h.latest, w.packet)
 }
 
-// Touch reads what the next bytes of a direction need, so that it is near the processor when they come. It returns a number that
-// means nothing.
-func (c *Dialogue) Touch(dir int, b []byte) int64 {
-	dir &= 1
-	h, q := &c.half[dir], &c.half[1-dir]
-	n := c.deadline + c.frames + c.pulse.heard + h.pos + int64(b[len(b)-1])
-	if b[0] == 'R' {
-		n += q.pos + q.requests.done.start
-	} else {
-		n += h.requests.done.start
+// Hint tells where Look is to look for the session ID in bytes, if they are a packet.
+func Hint(b []byte) uint32 {
+	if len(b) < protocol.HeaderSize {
+		return 0
 	}
-	if len(b) <= len(c.wait[dir].raw) {
-		n += c.wait[dir].until
+	return uint32(hash(sid(b[1:protocol.HeaderSize]).word()))
+}
+
+// Next is what is known of the next bytes of a direction before they are looked at themselves: the first one, and their Hint.
+type Next struct {
+	Dir    uint8
+	Letter byte
+	Hint   uint32
+	Size   uint32
+}
+
+// Touch reads what the next bytes of a connection need, so that it is near the processor when they come. It returns a number that
+// means nothing.
+func (c *Dialogue) Touch(x Next) int64 {
+	d := x.Dir & 1
+	h, r := &c.half[d], &c.half[x.requester()]
+	n := c.deadline + c.frames + c.pulse.heard + h.pos + r.pos + r.requests.done.start
+	if x.Size <= uint32(len(c.wait[d].raw)) && (d == 0 || x.Letter != 'R') {
+		n += c.wait[d].until
 	}
 	return n
 }
 
-// TouchID does so with what the session ID in the bytes leads to.
-func (c *Dialogue) TouchID(dir int, b []byte) int64 {
-	if len(b) < protocol.HeaderSize {
-		return 0
+// Look does so with what the session ID leads to, once Touch has brought the way to it.
+func (c *Dialogue) Look(x Next) (n int64) {
+	f := &c.half[x.requester()].requests.done
+	if len(f.index) > 0 {
+		n = int64(f.index[x.Hint&uint32(len(f.index)-1)])
 	}
-	if b[0] == 'R' {
-		dir = 1 - dir
-	}
-	f := &c.half[dir&1].requests.done
-	if len(f.index) == 0 {
-		return 0
-	}
-	n := int64(f.index[hash(sid(b[1:protocol.HeaderSize]).word())&uint64(len(f.index)-1)])
-	if b[0] == 'R' && len(f.list) > 0 {
+	if x.Letter == 'R' && len(f.list) > 0 {
 		n += f.list[len(f.list)-1].rest
 	}
 	return n
+}
+
+// requester is the direction of the request, which the bytes are or answer.
+func (x *Next) requester() uint8 {
+	d := x.Dir & 1
+	if x.Letter == 'R' {
+		d = 1 - d
+	}
+	return d
 }
 
 // request settles a request.

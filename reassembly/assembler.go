@@ -195,6 +195,15 @@ func (a *Assembler) Quick(s *Segment, time, packet int64) (c *Conn, off, acked i
 	return c, off, acked, true
 }
 
+// Peek reads where Find will look first. It returns a number that means nothing.
+func (a *Assembler) Peek(s *Segment) uint64 {
+	t := &a.parts[s.part].table
+	if len(t.slots) == 0 {
+		return 0
+	}
+	return t.slots[s.tag>>1&uint64(len(t.slots)-1)].tag
+}
+
 // Find looks for the connection of a segment that Quick is to take in soon. Looking for many at once is faster than for one
 // after the other: the processor waits for all of them at the same time.
 func (a *Assembler) Find(s *Segment) { s.f, s.d = a.parts[s.part].table.find(s) }
