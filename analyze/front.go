@@ -24,6 +24,7 @@ type front struct {
 	clock  int64             // the latest time so far
 	steps  int64             // so far
 	own    bool              // workers have lists of their own steps
+	spare  []*party          // to be used again
 	handOn func(*work) *work // once the capture is over
 	// touched keeps what was looked at from being left out as useless.
 	touched int64
@@ -105,11 +106,29 @@ func newFront(opts Options, workers int) *front {
 // begin starts the steps of a batch.
 func (f *front) begin(w *work) {
 	f.w = w
+	f.reuse(w)
 	w.steps, w.changes, w.first = w.steps[:0], w.changes[:0], f.steps+1
 	for i := range w.own {
 		w.own[i] = w.own[i][:0]
 	}
 }
+
+// reuse takes back what a work that has gone all its way tells to be over.
+func (f *front) reuse(w *work) {
+	for i := range w.parts {
+		for _, p := range w.parts[i].over {
+			f.a.Reuse(p.conn)
+			if len(f.spare) < maxSpare {
+				f.spare = append(f.spare, p)
+			}
+		}
+		clear(w.parts[i].over)
+		w.parts[i].over = w.parts[i].over[:0]
+	}
+}
+
+// maxSpare bounds the parties that are kept to be used again.
+const maxSpare = 4096
 
 // batch makes the steps of a batch, and reports whether to go on.
 func (f *front) batch(w *work) bool {
@@ -308,7 +327,16 @@ func (f *front) tell(c *reassembly.Conn, e change) {
 }
 
 // Open implements reassembly.Handler.
-func (f *front) Open(c *reassembly.Conn) { c.Data = &party{conn: c, worker: f.who[c.Part]} }
+func (f *front) Open(c *reassembly.Conn) {
+	var p *party
+	if n := len(f.spare); n > 0 {
+		p, f.spare = f.spare[n-1], f.spare[:n-1]
+	} else {
+		p = new(party)
+	}
+	*p = party{conn: c, worker: f.who[c.Part]}
+	c.Data = p
+}
 
 // Chunk implements reassembly.Handler. The bytes are in the batch, or in memory that nobody uses again.
 func (f *front) Chunk(c *reassembly.Conn, d reassembly.Direction, ch reassembly.Chunk) {

@@ -18,6 +18,7 @@ type party struct {
 	early    bool // a direction ended before there was one
 	earlyDir uint8
 	earlyWhy reassembly.End
+	ends     uint8 // how many of the directions have ended
 	earlyAt  int64
 	conn     *reassembly.Conn // only what never changes of it is looked at
 

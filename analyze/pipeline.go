@@ -57,6 +57,7 @@ type work struct {
 type result struct {
 	records dissect.Records
 	ports   []portUse
+	over    []*party // whose connections have ended: nothing more comes of them
 }
 
 // empty reports whether nothing came of it.

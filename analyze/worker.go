@@ -320,6 +320,9 @@ func (w *worker) end(e *change) {
 	if e.why == reassembly.EndFIN || e.why == reassembly.EndRST {
 		p.trail.ended[e.dir] = e.chunk.Packet
 	}
+	if p.ends++; p.ends == 2 {
+		w.out.over = append(w.out.over, p)
+	}
 	switch {
 	case p.dialogue != nil:
 		w.d.End(p.dialogue, int(e.dir), endings[e.why], e.chunk.Time)

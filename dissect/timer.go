@@ -126,16 +126,21 @@ func (t *timers) pop() (x timer) {
 	if t.n--; t.n == 0 {
 		return x
 	}
+	t.choose()
+	if c := t.peek().c; c != nil { // the next one: it is near the processor when its time has come
+		t.touched += c.deadline + c.pulse.heard + c.half[0].pos + c.half[1].pos
+	}
+	return x
+}
+
+// choose finds out where the earliest timer stands.
+func (t *timers) choose() {
 	t.first = len(t.rows)
 	for i := range t.rows {
 		if r := &t.rows[i]; !r.empty() && (t.first == len(t.rows) && len(t.heap) == 0 || r.list[r.head].before(t.peek())) {
 			t.first = i
 		}
 	}
-	if c := t.peek().c; c != nil { // the next one: it is near the processor when its time has come
-		t.touched += c.deadline + c.pulse.heard + c.half[0].pos + c.half[1].pos
-	}
-	return x
 }
 
 // timerHeap is a heap.
@@ -190,18 +195,39 @@ func (t *timerHeap) pop() timer {
 // compact takes out the timers that are found to be stale: they would keep connections that have ended.
 func (d *Dissector) compact() {
 	d.stale = 0
-	old := d.timers
-	d.timers = timers{}
-	for old.n > 0 {
-		t := old.pop()
-		if !t.stands() {
-			continue
+	d.timers.keep()
+}
+
+// keep takes out all timers but those that stand.
+func (t *timers) keep() {
+	t.n = 0
+	for i := range t.rows {
+		r := &t.rows[i]
+		kept := r.list[:0]
+		r.gone += uint32(r.head)
+		for _, x := range r.list[r.head:] {
+			if !x.stands() {
+				continue
+			}
+			kept = append(kept, x)
+			if dir := x.order % timerKinds; dir < generalTimer && x.c.wait[dir].place > 0 {
+				x.c.wait[dir].place = r.gone + uint32(len(kept))
+			}
 		}
-		place := d.timers.push(t, d.now, d.timeout)
-		if dir := t.order % timerKinds; dir < generalTimer {
-			t.c.wait[dir].place = place
+		clear(r.list[len(kept):])
+		r.list, r.head = kept, 0
+		t.n += len(kept)
+	}
+	old := t.heap
+	t.heap = old[:0]
+	for _, x := range old {
+		if x.stands() {
+			t.heap.push(x)
 		}
 	}
+	clear(old[len(t.heap):])
+	t.n += len(t.heap)
+	t.choose()
 }
 
 // forgetTimer notes that the timer of a connection that has ended is stale.

@@ -67,7 +67,8 @@ type Assembler struct {
 	stats Stats
 	now   int64
 	due   timers
-	stale int // of due, at least
+	stale int      // of due, at least
+	spare []*whole // memory to be used again
 }
 
 // part is a part of the connections.
@@ -255,10 +256,10 @@ const maxOver = 4096
 
 // open starts a connection with its first segment.
 func (a *Assembler) open(s *Segment, no uint8, time, packet int64) (*flow, Direction) {
-	w := &whole{}
+	w := a.fresh()
 	f := &w.flow
 	f.live = &w.live
-	f.part, f.Part = no, no
+	f.part, f.Part, f.whole = no, no, w
 	f.Stream = int(a.stats.Streams)
 	a.stats.Streams++
 	f.Opened = packet
@@ -288,6 +289,27 @@ func (a *Assembler) open(s *Segment, no uint8, time, packet int64) (*flow, Direc
 	return f, d
 }
 
+// maxSpare bounds the memory that is kept to be used again, in connections.
+const maxSpare = 4096
+
+// Reuse gives back a connection both of whose directions have ended, for another one: nobody looks at it any more.
+func (a *Assembler) Reuse(c *Conn) {
+	if len(a.spare) < maxSpare {
+		a.spare = append(a.spare, c.whole)
+	}
+}
+
+func (a *Assembler) fresh() *whole {
+	n := len(a.spare)
+	if n == 0 {
+		return &whole{}
+	}
+	w := a.spare[n-1]
+	a.spare = a.spare[:n-1]
+	*w = whole{}
+	return w
+}
+
 // forget lets go of a connection that is over, though a timer of it may stand; once such timers may be most of all, they are
 // taken out.
 func (a *Assembler) forget(f *flow) {
@@ -300,7 +322,7 @@ func (a *Assembler) forget(f *flow) {
 		return
 	}
 	a.stale = 0
-	a.due = slices.DeleteFunc(a.due, func(t timer) bool { return t.f.over() || t.f.due != t.at })
+	a.due = slices.DeleteFunc(a.due, func(t timer) bool { return t.f.over() || t.f.due != t.at || t.f.Opened != t.order })
 	heap.Init(&a.due)
 }
 
@@ -673,13 +695,10 @@ func (a *Assembler) Advance(now int64) {
 	a.now = max(a.now, now)
 	for len(a.due) > 0 && a.due[0].at <= a.now {
 		t := heap.Pop(&a.due).(timer)
-		if t.f.due != t.at {
+		if t.f.due != t.at || t.f.over() || t.f.Opened != t.order {
 			continue
 		}
 		t.f.due = 0
-		if t.f.over() {
-			continue
-		}
 		if a.opts.Turn != nil {
 			a.opts.Turn(t.at, t.order)
 		}

@@ -35,6 +35,7 @@ type Conn struct {
 	// where a SYN shows it, else the sender of the first packet.
 	Addr   [2]netip.AddrPort
 	before [2]int64 // what a Witness was told of bytes before offset 0
+	whole  *whole   // that it is a part of
 }
 
 // Chunk is a run of a direction's byte stream, in order and without overlap.

@@ -9,7 +9,7 @@ import (
 
 const (
 	// heapAim is how large the heap may become before it is collected, in bytes, as far as what is in use leaves room.
-	heapAim = 40 << 20
+	heapAim = 44 << 20
 	// Of the heap in use, so much is added at least, and at most, before the next collection (%); a large one takes longer to be
 	// looked through, and may grow more.
 	leastGrowth, largeGrowth, mostGrowth = 12, 30, 400

@@ -1,0 +1,75 @@
+package dissect
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+)
+
+// Timers come out in the order of their times, but for those that were cancelled, or that are found not to stand.
+func TestTimersComeInOrder(t *testing.T) {
+	const timeout = 30 * second
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		var w timers
+		var model []timer
+		now := int64(0)
+		for i := range int64(600) {
+			switch r.IntN(8) {
+			case 0, 1, 2: // a packet that waits
+				c := &Dialogue{order: i}
+				x := timer{at: now + second - r.Int64N(2)*r.Int64N(second), order: i * timerKinds, c: c}
+				c.wait[0].until, c.wait[0].place = x.at, w.push(x, now, timeout)
+				model = append(model, x)
+				if k := r.IntN(len(model)); model[k].c.wait[0].place > 0 { // one of them waits no more
+					w.cancel(model[k].c.wait[0].place)
+					model = slices.Delete(model, k, k+1)
+				}
+			case 3, 4:
+				c := &Dialogue{order: i}
+				c.deadline = now + r.Int64N(timeout+second)
+				x := timer{at: c.deadline, order: i*timerKinds + generalTimer, c: c}
+				w.push(x, now, timeout)
+				model = append(model, x)
+			case 5:
+				if n := len(model); n > 0 && r.IntN(4) == 0 { // some do not stand any more
+					x := &model[r.IntN(n)]
+					x.c.deadline, x.c.wait[0].until = 0, 0
+					w.keep()
+					model = slices.DeleteFunc(model, func(x timer) bool { return !x.stands() })
+				}
+			default:
+				now = popNext(t, &w, &model, now)
+			}
+		}
+		for len(model) > 0 {
+			now = popNext(t, &w, &model, now)
+		}
+	}
+}
+
+// popNext compares the earliest timer with that of the model, and returns its time.
+func popNext(t *testing.T, w *timers, model *[]timer, now int64) int64 {
+	t.Helper()
+	var x timer
+	for w.n > 0 && x.c == nil { // those of nobody were cancelled
+		x = w.pop()
+	}
+	if len(*model) == 0 {
+		if x.c != nil {
+			t.Fatalf("there is one at %d", x.at)
+		}
+		return now
+	}
+	slices.SortFunc(*model, func(x, y timer) int {
+		if x.before(&y) {
+			return -1
+		}
+		return 1
+	})
+	if want := (*model)[0]; x != want {
+		t.Fatalf("got the one of %d at %d, want that of %d at %d", x.order, x.at, want.order, want.at)
+	}
+	*model = (*model)[1:]
+	return max(now, x.at)
+}
