@@ -125,7 +125,7 @@ func (c *Dialogue) waitFor(h *half, w write) bool {
 // else may need to be looked at beside what waits.
 func (c *Dialogue) endsWait(h *half, b []byte, w Whole) bool {
 	dir := c.dirOf(h)
-	if c.waits>>dir&1 != 0 && (!c.follows(&c.wait[dir], b) || !c.settleWait(dir)) {
+	if c.waits>>dir&1 != 0 && (!c.follows(dir, b) || !c.settleWait(dir)) {
 		return false
 	}
 	x := &c.wait[1-dir]
@@ -136,9 +136,14 @@ func (c *Dialogue) endsWait(h *half, b []byte, w Whole) bool {
 	return x.raw[0] != 'R' && b[0] == 'R' && x.packet < w.Packet && c.d.now-w.Time < second && c.settleWait(1-dir)
 }
 
-// follows reports whether a response that waits is followed by a packet with a token that the connection knows.
-func (c *Dialogue) follows(x *waiting, b []byte) bool {
-	if x.raw[0] != 'R' || len(b) < protocol.TokenAt+protocol.TokenSize || requestWays[b[0]] == nil {
+// follows reports whether b is a packet beyond doubt, so that it is no tail of the one that waits in its direction: a request with a token
+// that the connection knows, or the response to a request that the other side sent.
+func (c *Dialogue) follows(dir int, b []byte) bool {
+	if b[0] == 'R' {
+		id, x := b[1:protocol.HeaderSize], &c.wait[1-dir]
+		return c.half[1-dir].requests.outstanding(sid(id)) || c.waits>>(1-dir)&1 != 0 && x.raw[0] != 'R' && string(x.raw[1:protocol.HeaderSize]) == string(id)
+	}
+	if len(b) < protocol.TokenAt+protocol.TokenSize || requestWays[b[0]] == nil {
 		return false
 	}
 	t := b[protocol.TokenAt:][:protocol.TokenSize]
