@@ -148,16 +148,21 @@ func (f *front) batch(w *work) bool {
 // lookAhead finds the segments of some packets and brings what they need near the processor. It returns how many packets there are,
 // and whether the run is to stop behind them.
 func (f *front) lookAhead(b *capture.Batch, from int) (n int, last bool) {
-	for n < min(ahead, len(b.Refs)-from) && !last {
+	refs := b.Refs[from:min(from+ahead, len(b.Refs))]
+	for n < len(refs) && !last {
+		ref, s := &refs[n], &f.segs[n]
 		f.found[n] = false
-		if b.Refs[from+n].Number > 0 {
-			k := b.Packet(from + n)
-			if f.isOver(&k) {
+		if ref.Number > 0 {
+			if f.isOver(ref.Time) {
 				last = true
 				break
 			}
-			f.found[n] = f.dec.Decode(&k, &f.segs[n])
-			last = !f.count(&k)
+			data := b.Data[ref.Off : ref.Off+ref.Len : ref.Off+ref.Len]
+			if f.found[n] = s.Plain(ref.Link, data); !f.found[n] {
+				k := b.Packet(from + n)
+				f.found[n] = f.dec.Decode(&k, s)
+			}
+			last = !f.count(ref)
 		}
 		n++
 	}
@@ -181,27 +186,32 @@ func (f *front) lookAhead(b *capture.Batch, from int) (n int, last bool) {
 	return n, last
 }
 
-// isOver reports whether a packet is behind the part of the capture that is asked for.
-func (f *front) isOver(k *capture.Packet) bool {
-	return f.seen.Packets > 0 && f.opts.MaxDuration > 0 && k.Time-f.seen.First > f.opts.MaxDuration
+// isOver reports whether a moment is behind the part of the capture that is asked for.
+func (f *front) isOver(time int64) bool {
+	return f.opts.MaxDuration > 0 && f.seen.Packets > 0 && time-f.seen.First > f.opts.MaxDuration
 }
 
 // count takes in what is to be known of a packet as such, and reports whether to go on behind it.
-func (f *front) count(k *capture.Packet) bool {
+func (f *front) count(ref *capture.Ref) bool {
 	r := &f.seen
 	if r.Packets == 0 {
-		r.First, r.Last, f.time = k.Time, k.Time, k.Time
+		r.First, r.Last, f.time = ref.Time, ref.Time, ref.Time
 	}
 	r.Packets++
-	if k.Time < f.time-backStep {
+	switch {
+	case ref.Time >= r.Last:
+		r.Last = ref.Time
+	case ref.Time < f.time-backStep:
 		r.Backwards++
-		r.FirstBackwards = cmp.Or(r.FirstBackwards, k.Number)
+		r.FirstBackwards = cmp.Or(r.FirstBackwards, ref.Number)
+		r.First = min(r.First, ref.Time)
+	case ref.Time < r.First:
+		r.First = ref.Time
 	}
-	f.time = k.Time
-	r.First, r.Last = min(r.First, k.Time), max(r.Last, k.Time)
-	if len(k.Data) < k.WireLen {
+	f.time = ref.Time
+	if ref.Len < ref.WireLen {
 		r.Cut++
-		r.FirstCut = cmp.Or(r.FirstCut, k.Number)
+		r.FirstCut = cmp.Or(r.FirstCut, ref.Number)
 	}
 	return f.opts.MaxPackets == 0 || r.Packets < f.opts.MaxPackets
 }

@@ -77,17 +77,19 @@ type Decoder struct {
 // Decode finds the TCP segment in a packet and reports whether there is one. Of nested
 // packets the innermost counts, as with Wireshark's tcp.stream.
 func (d *Decoder) Decode(p *capture.Packet, s *Segment) bool {
-	if p.Link == linkEthernet && len(p.Data) > 14 && p.Data[12] == 8 && p.Data[13] == 0 && s.plain(p.Data[14:]) {
+	if s.Plain(p.Link, p.Data) {
 		return true
 	}
 	return d.network(network(p.Link, p.Data), p.WireLen-len(p.Data), p.Time, s, 0)
 }
 
-// plain reads the most usual of packets, IPv4 without options and with all of its TCP header, and reports whether it is one.
-func (s *Segment) plain(b []byte) bool {
-	if len(b) < 40 || b[0] != 0x45 || b[9] != protoTCP {
+// Plain finds the segment in the most usual of packets, IPv4 in Ethernet without options and with all of its TCP header, and reports
+// whether it is one. For any other, Decode is to be asked.
+func (s *Segment) Plain(link capture.LinkType, b []byte) bool {
+	if link != linkEthernet || len(b) < 54 || b[12] != 8 || b[13] != 0 || b[14] != 0x45 || b[23] != protoTCP {
 		return false
 	}
+	b = b[14:]
 	total := be16(b[2:])
 	h := int(b[32]>>4) * 4
 	if be16(b[6:])&0x3fff != 0 || h < 20 || total < 20+h || len(b) < 20+h {
