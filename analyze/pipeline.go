@@ -212,7 +212,9 @@ func (p *pipeline) put(parts []result) {
 		ports = append(ports, parts[i].ports...)
 		parts[i].ports = parts[i].ports[:0]
 	}
-	slices.SortStableFunc(ports, func(x, y portUse) int { return x.at.Compare(&y.at) })
+	if len(parts) > 1 {
+		slices.SortStableFunc(ports, func(x, y portUse) int { return x.at.Compare(&y.at) })
+	}
 	for _, u := range ports {
 		p.use(u.port)
 	}

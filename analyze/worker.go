@@ -130,16 +130,22 @@ func (w *worker) timersTo(k *work, from, to int) {
 // timers runs the timers up to a packet, and takes what those of the reassembly told, in the order of time: a hole becomes a gap before a
 // later silence is judged.
 func (w *worker) timers(k *work, st *step, at int) {
-	w.turn = dissect.Moment{Packet: w.first + int64(at), Phase: dissect.TimersBefore}
-	w.d.Turn(w.turn)
 	from, to := st.changed()
+	w.turnTo(dissect.Moment{Packet: w.first + int64(at), Phase: dissect.TimersBefore})
 	from = w.changes(k, from, to, dissect.TimersBefore)
 	w.d.Advance(st.time)
-	w.turn = dissect.Moment{Packet: w.turn.Packet, Phase: dissect.TimersWith}
-	w.d.Turn(w.turn)
+	w.turnTo(dissect.Moment{Packet: w.first + int64(at), Phase: dissect.TimersWith})
 	w.changes(k, from, to, dissect.TimersWith)
 	w.d.Advance(st.clock)
 	w.arm()
+}
+
+// turnTo tells when what is done next happens, if there is an order to tell.
+func (w *worker) turnTo(m dissect.Moment) {
+	if !w.alone {
+		w.turn = m
+		w.d.Turn(m)
+	}
 }
 
 // changes takes the changes of a phase among some, and returns the one behind them.
@@ -153,8 +159,9 @@ func (w *worker) changes(k *work, i, to int32, phase dissect.Phase) int32 {
 			continue
 		}
 		if phase != dissect.ThePacket {
-			w.turn.At, w.turn.Order = e.due, e.order
-			w.d.Turn(w.turn)
+			m := w.turn
+			m.At, m.Order = e.due, e.order
+			w.turnTo(m)
 		}
 		w.handle(e)
 	}

@@ -126,18 +126,25 @@ func (t *timers) pop() (x timer) {
 	if t.n--; t.n == 0 {
 		return x
 	}
-	t.choose()
+	if t.choose(); t.n == 0 {
+		return x
+	}
 	if c := t.peek().c; c != nil { // the next one: it is near the processor when its time has come
 		t.touched += c.deadline + c.pulse.heard + c.half[0].pos + c.half[1].pos
 	}
 	return x
 }
 
-// choose finds out where the earliest timer stands.
+// choose finds out where the earliest timer stands. Those in front that were cancelled are gone then.
 func (t *timers) choose() {
 	t.first = len(t.rows)
 	for i := range t.rows {
-		if r := &t.rows[i]; !r.empty() && (t.first == len(t.rows) && len(t.heap) == 0 || r.list[r.head].before(t.peek())) {
+		r := &t.rows[i]
+		for !r.empty() && r.list[r.head].c == nil {
+			r.pop()
+			t.n--
+		}
+		if !r.empty() && (t.first == len(t.rows) && len(t.heap) == 0 || r.list[r.head].before(t.peek())) {
 			t.first = i
 		}
 	}
