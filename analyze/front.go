@@ -272,7 +272,7 @@ func (f *front) segment(st *step, s *reassembly.Segment, ref *capture.Ref) {
 		return
 	}
 	st.party, _ = c.Data.(*party)
-	st.worker = st.party.worker
+	st.worker = f.who[s.Part()] // as the party has it, which is another processor's
 	st.at, st.n, st.offset, st.acked, st.dir, st.push = uint32(at), uint32(s.Length), off, to, uint8(d), push
 	if s.Length > 0 {
 		st.letter, st.hint = s.Payload[0], dissect.Hint(s.Payload[:s.Length])

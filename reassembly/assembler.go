@@ -217,11 +217,14 @@ func (s *Segment) Touch() (n int64) {
 	}
 	c := &s.f.Conn
 	n = c.Packets[0]
-	if s.Length > 0 {
-		n += int64(c.twins[s.d&1].next)
+	if k := len(s.Payload); k > 0 {
+		n += int64(c.twins[s.d&1].next) + int64(s.Payload[0]) + int64(s.Payload[min(k-1, near)])
 	}
 	return n
 }
+
+// near is how far from its start the payload is sure to be looked at soon.
+const near = 8
 
 // From is the direction of a segment that Quick has taken in.
 func (s *Segment) From() Direction { return s.d }
