@@ -2,6 +2,7 @@ package analyze
 
 import (
 	"testing"
+	"unsafe"
 
 	"github.com/nubishark/nubishark/capture"
 )
@@ -26,6 +27,21 @@ func TestPlaceOfBytes(t *testing.T) {
 			if at, ok := w.place(ref, make([]byte, 1, n)); ok {
 				t.Errorf("other bytes of capacity %d are taken for those at %d", n, at)
 			}
+		}
+	}
+}
+
+// A step and what an acknowledgement touches of a party are lines of the processor's cache, on 64-bit processors.
+func TestStepsFillLines(t *testing.T) {
+	if unsafe.Sizeof(uintptr(0)) != 8 {
+		t.Skip("pointers have another size")
+	}
+	var p party
+	for name, n := range map[string]uintptr{
+		"a step": unsafe.Sizeof(step{}), "acks": unsafe.Offsetof(p.acks), "one direction's": unsafe.Sizeof(p.acks[0]), "a party": unsafe.Sizeof(p) / 4,
+	} {
+		if n != 64 {
+			t.Errorf("%s: %d bytes, want 64", name, n)
 		}
 	}
 }

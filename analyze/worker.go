@@ -234,7 +234,8 @@ func (w *worker) lookAhead(k *work, list []step) {
 		if st.n == 0 {
 			continue
 		}
-		n += int64(k.batch.Data[st.at]) + int64(k.batch.Data[st.at+st.n-1])
+		payload := k.payload(st) // its start, what a token reaches to, and its end
+		n += int64(payload[0]) + int64(payload[min(st.n-1, 32)]) + int64(payload[st.n-1])
 		if c := p.dialogue; c != nil {
 			dialogues[some], next[some] = c, dissect.Next{Dir: st.dir, Letter: st.letter, Hint: st.hint, Size: st.n}
 			some++

@@ -102,7 +102,7 @@ func TestLentRecordsMayBeSpoiled(t *testing.T) {
 				c.step()
 			}
 			k.close()
-			if seed == 0 && k.c.short == 0 {
+			if seed == 0 && k.c.d.short == 0 {
 				t.Error("nothing went the short way")
 			}
 		}

@@ -65,11 +65,10 @@ type Dialogue struct {
 	pulse     pulse
 	device    string
 	chronicle *chronicle // nil while nobody asked
-	_         [8]byte
-	beats     beats
-	// order tells which of two connections was there first; number is where its number will be, if it is not known.
-	order  int64
-	number *int
+	// order tells which of two connections was there first.
+	order int64
+	beats beats
+	_     [16]byte // so that what follows starts a line
 
 	half [2]half
 	wait [2]waiting // of each direction
@@ -100,7 +99,6 @@ type Dialogue struct {
 	slotCount int32
 
 	violations, missing int64
-	short               int // packets that went the short way
 }
 
 // standing says whether the connection is known to carry NUBISON.

@@ -27,6 +27,7 @@ type Dissector struct {
 	shared  *Shared // nil where it works alone
 	who     int
 	moment  Moment
+	short   int // packets that went the short way
 
 	// Streams counts the connections that were found to carry NUBISON.
 	Streams int64
@@ -82,9 +83,8 @@ func (d *Dissector) flush() {
 
 // Opening is what is known of a connection when it appears.
 type Opening struct {
-	// Stream is its number. Where that is only known when the records are put in order, Number is where it is then.
+	// Stream is its number.
 	Stream int
-	Number *int
 	// Order tells which of two connections was there first; 0 stands for Stream.
 	Order int64
 	Addr  [2]netip.AddrPort
@@ -117,7 +117,7 @@ func (d *Dissector) Open(o Opening) *Dialogue {
 	} else {
 		d.unused = c.next
 	}
-	*c = Dialogue{conn: &Conn{Stream: o.Stream, Addr: o.Addr}, order: o.Order, number: o.Number, d: d, heard: o.Heard, before: o.Before, tcp: o.TCP, start: o.Time, last: o.Time, closer: -1, changed: true}
+	*c = Dialogue{conn: &Conn{Stream: o.Stream, Addr: o.Addr}, order: o.Order, d: d, heard: o.Heard, before: o.Before, tcp: o.TCP, start: o.Time, last: o.Time, closer: -1, changed: true}
 	if c.order == 0 {
 		c.order = int64(o.Stream)
 	}

@@ -318,7 +318,6 @@ func (s *Stream) give(n *Numbering) {
 // connUpdate tells what is known of a connection from here on.
 type connUpdate struct {
 	conn      *Conn
-	number    *int // its number is there by now, nil if it is known already
 	deviceDir int
 	device    string
 }
@@ -326,9 +325,6 @@ type connUpdate struct {
 func (u *connUpdate) give(*Numbering) {
 	u.conn.DeviceDir, u.conn.device = u.deviceDir, u.device
 	u.conn.write()
-	if u.number != nil {
-		u.conn.Stream = *u.number
-	}
 }
 
 // call is something to be done between records.

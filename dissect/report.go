@@ -66,7 +66,7 @@ func (c *Dialogue) update() {
 	if c.changed {
 		c.changed = false
 		u := c.d.rec.conns.get()
-		*u = connUpdate{c.conn, c.number, c.deviceDir, c.device}
+		*u = connUpdate{c.conn, c.deviceDir, c.device}
 		c.d.add(u)
 	}
 }

@@ -21,12 +21,12 @@ func (d *Dissector) Usual(c *Dialogue, dir int, b []byte, w Whole) bool {
 	if c.waits != 0 && !c.endsWait(h, b, w) {
 		return false
 	}
-	x := write{b, w.Offset, w.Time, w.Packet}
+	x := &write{b, w.Offset, w.Time, w.Packet}
 	if b[0] == 'R' && !c.usualResponse(h, x) || b[0] != 'R' && !c.usualRequest(h, x) {
 		return false
 	}
 	c.last = max(c.last, w.Time)
-	c.short++
+	c.d.short++
 	if d.out != nil {
 		d.flush()
 	}
@@ -107,7 +107,7 @@ type write struct {
 }
 
 // waitFor keeps a packet whose optional tail may yet come.
-func (c *Dialogue) waitFor(h *half, w write) bool {
+func (c *Dialogue) waitFor(h *half, w *write) bool {
 	dir := c.dirOf(h)
 	x := &c.wait[dir]
 	if c.d.now-max(h.lastTime, w.time) >= second || len(w.b) > len(x.raw) {
@@ -153,7 +153,7 @@ func (c *Dialogue) follows(dir int, b []byte) bool {
 // settleWait settles the packet that waits in a direction, without a tail.
 func (c *Dialogue) settleWait(dir int) bool {
 	h, x := &c.half[dir], &c.wait[dir]
-	w := write{x.raw[:x.size], h.pos, x.time, x.packet}
+	w := &write{x.raw[:x.size], h.pos, x.time, x.packet}
 	if !c.d.opts.Brief {
 		w.b = c.d.rec.keepRaw(w.b)
 	}
@@ -179,7 +179,7 @@ func (c *Dialogue) settleWait(dir int) bool {
 func (c *Dialogue) tickWait(dir int) {
 	c.wait[dir].until = 0
 	if c.settleWait(dir) {
-		c.short++
+		c.d.short++
 		return
 	}
 	c.leave()
@@ -228,7 +228,7 @@ func (c *Dialogue) requestWay(h *half, b []byte) *way {
 	return l
 }
 
-func (c *Dialogue) usualRequest(h *half, w write) bool {
+func (c *Dialogue) usualRequest(h *half, w *write) bool {
 	l := c.requestWay(h, w.b)
 	if l == nil {
 		return false
@@ -309,7 +309,7 @@ func (c *Dialogue) unsuspicious(h *half, b []byte) bool {
 
 // answeredBy returns the request that a successful response answers in time, and the way of the response; nil if it is
 // not usual.
-func (c *Dialogue) answeredBy(h *half, w write) (*transaction, *way) {
+func (c *Dialogue) answeredBy(h *half, w *write) (*transaction, *way) {
 	t := c.other(h).requests.find(sid(w.b[1:protocol.HeaderSize]))
 	if t == nil || w.b[protocol.StatusAt] != 1 || w.time >= c.lateFrom(t) {
 		return nil, nil
@@ -321,7 +321,7 @@ func (c *Dialogue) answeredBy(h *half, w write) (*transaction, *way) {
 	return t, l
 }
 
-func (c *Dialogue) usualResponse(h *half, w write) bool {
+func (c *Dialogue) usualResponse(h *half, w *write) bool {
 	t, l := c.answeredBy(h, w)
 	if t == nil {
 		return false
@@ -349,7 +349,7 @@ func (c *Dialogue) armBy(at int64) {
 }
 
 // passed moves the boundary behind a packet that was settled.
-func (h *half) passed(w write) {
+func (h *half) passed(w *write) {
 	h.pos = w.offset + int64(len(w.b))
 	h.lastTime, h.latest = max(h.lastTime, w.time), max(h.latest, w.packet)
 }
@@ -404,7 +404,7 @@ func (x *Next) requester() uint8 {
 }
 
 // request settles a request.
-func (c *Dialogue) request(h *half, l *protocol.Layout, tail bool, w write) {
+func (c *Dialogue) request(h *half, l *protocol.Layout, tail bool, w *write) {
 	t := c.newTransaction(sid(w.b[1:protocol.HeaderSize]), c.dirOf(h))
 	t.letter, t.requestTime, t.size, t.offset = w.b[0], w.time, len(w.b), w.offset
 	t.packets = append(t.packets, w.packet)
@@ -423,7 +423,7 @@ func (c *Dialogue) request(h *half, l *protocol.Layout, tail bool, w write) {
 }
 
 // respond settles the answer to a request.
-func (c *Dialogue) respond(h *half, t *transaction, l *protocol.Layout, tail bool, w write) {
+func (c *Dialogue) respond(h *half, t *transaction, l *protocol.Layout, tail bool, w *write) {
 	t.responseTime, t.state = w.time, Answered
 	c.outWhole(h, l, tail, w, t.slot, t.letter)
 	c.conclusion(c.other(h), t)

@@ -130,7 +130,7 @@ func play(seed uint64, o Options) (string, int) {
 	for range 40 {
 		c.step()
 	}
-	return k.close(), k.c.short
+	return k.close(), k.c.d.short
 }
 
 // The short way concludes what the long one does, whatever the payloads look like.
