@@ -13,7 +13,8 @@ import (
 // cost is what a run of a process cost.
 type cost struct {
 	wall, cpu time.Duration
-	kib       int64 // peak memory
+	kib       int64         // peak memory
+	least     time.Duration // of the wall times of several runs
 }
 
 // once runs a command and throws its output away.
@@ -60,11 +61,16 @@ func median(list []cost) cost {
 		slices.Sort(v)
 		return v[len(v)/2]
 	}
-	return cost{
-		time.Duration(mid(func(c cost) int64 { return int64(c.wall) })),
-		time.Duration(mid(func(c cost) int64 { return int64(c.cpu) })),
-		mid(func(c cost) int64 { return c.kib }),
+	m := cost{
+		wall: time.Duration(mid(func(c cost) int64 { return int64(c.wall) })),
+		cpu:  time.Duration(mid(func(c cost) int64 { return int64(c.cpu) })),
+		kib:  mid(func(c cost) int64 { return c.kib }),
 	}
+	m.least = m.wall
+	for _, c := range list {
+		m.least = min(m.least, c.wall)
+	}
+	return m
 }
 
 // there reports whether a command is installed.
