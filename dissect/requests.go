@@ -496,17 +496,6 @@ func (s *shelf[T]) put(x []T) {
 	}
 }
 
-// roomForOne makes room for one more, and for few more than that: there are many such lists.
-func roomForOne[T any](s []T) []T {
-	n := len(s)
-	if n < cap(s) {
-		return s
-	}
-	bigger := make([]T, n, n+n/8+4)
-	copy(bigger, s)
-	return bigger
-}
-
 func (f *history) put(id uint64, at int) {
 	h, mask := hash(id), len(f.index)-1
 	i := int(h) & mask

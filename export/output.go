@@ -20,7 +20,7 @@ func newOutput(w io.Writer) *output { return &output{w: w, buf: make([]byte, 0, 
 // line returns the empty slice that a line is to be appended to; take ends it. Between the two nothing else may be written.
 func (o *output) line() []byte {
 	if cap(o.buf)-len(o.buf) < roomOfLine {
-		o.Flush() //nolint:errcheck // it is kept
+		o.Flush()
 	}
 	return o.buf[len(o.buf):]
 }
@@ -31,13 +31,13 @@ func (o *output) take(line []byte) {
 		o.buf = o.buf[:n+len(line)]
 		return
 	}
-	o.Write(line) //nolint:errcheck // it is kept
+	_, _ = o.Write(line) // the error is kept
 }
 
 // Write implements io.Writer. The first error is returned from then on.
 func (o *output) Write(b []byte) (int, error) {
 	if len(b) > cap(o.buf)-len(o.buf) {
-		o.Flush() //nolint:errcheck // it is kept
+		o.Flush()
 	}
 	switch {
 	case o.err != nil:

@@ -179,6 +179,6 @@ func (b *base) end(line []byte) {
 
 func (b *base) flush() {
 	if b.o.Flush {
-		b.out.Flush() //nolint:errcheck // it is kept for Close
+		b.out.Flush()
 	}
 }
