@@ -172,3 +172,30 @@ func TestMemoryOfPackets(t *testing.T) {
 		t.Errorf("%.3f allocations a packet", each)
 	}
 }
+
+// noted is a sink that only counts, but for notes.
+type noted struct {
+	nothing
+	notes []string
+}
+
+func (n *noted) Count(*dissect.Counts) {}
+func (n *noted) Note(x *dissect.Note) {
+	n.notes = append(n.notes, fmt.Sprint(x.ID, x.Device, x.Time, x.Message))
+}
+
+// Where packets are only counted, devices are listened to all the same.
+func TestCountingHearsHeartbeats(t *testing.T) {
+	list, _ := made(t, simulate.Options{Connections: 60, Requests: 60, Interval: 3000e6})
+	var notes [2][]string
+	for i, brief := range []bool{false, true} {
+		var n noted
+		if _, err := analyze.Run(context.Background(), &packets{list: list}, analyze.Options{Dissect: dissect.Options{Brief: brief}}, &n); err != nil {
+			t.Fatal(err)
+		}
+		notes[i] = n.notes
+	}
+	if d := gocmp.Diff(notes[0], notes[1]); d != "" || len(notes[0]) < 10 {
+		t.Errorf("%d notes; (-told +counted):\n%s", len(notes[0]), d)
+	}
+}
