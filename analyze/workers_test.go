@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
@@ -108,16 +109,21 @@ func TestWorkersAgree(t *testing.T) {
 		o, first := anyTraffic(seed)
 		list, _ := made(t, o)
 		list = list[int(float64(len(list))*first):]
-		want := everythingOf(t, list, analyze.Options{Workers: 1})
+		opts := dissect.Options{Timeout: []time.Duration{0, 300 * time.Millisecond, time.Second}[seed%3]}
+		for i := range list { // clocks are coarse, too
+			list[i].Time -= list[i].Time % []int64{1, 1e6, 1e9, 100e6}[seed%4]
+		}
+		want := everythingOf(t, list, analyze.Options{Workers: 1, Dissect: opts})
 		if len(want) < 1000 {
 			t.Fatalf("seed %d: only %q", seed, want)
 		}
 		for _, n := range []int{1, 2, 3, 8, 100} {
-			if d := gocmp.Diff(want, everythingOf(t, list, analyze.Options{Workers: n})); d != "" {
+			if d := gocmp.Diff(want, everythingOf(t, list, analyze.Options{Workers: n, Dissect: opts})); d != "" {
 				t.Fatalf("seed %d: %d workers tell something else than 1 (-1 +%d):\n%s", seed, n, n, d)
 			}
 		}
-		long := everythingOf(t, list, analyze.Options{Workers: 1, Dissect: dissect.Options{Thorough: true}})
+		opts.Thorough = true
+		long := everythingOf(t, list, analyze.Options{Workers: 1, Dissect: opts})
 		if d := gocmp.Diff(long, want); d != "" {
 			t.Fatalf("seed %d: the short way concludes something else (-long +short):\n%s", seed, d)
 		}

@@ -144,7 +144,9 @@ func (h *half) grow(n int) {
 func (h *half) rest() {
 	stock := &h.c.d.stock
 	stock.bytes.put(h.back)
-	stock.segs.put(h.segs)
+	if cap(h.segs) == fewSegments { // others are not asked for again
+		stock.segs.put(h.segs)
+	}
 	h.buf, h.back, h.segs, h.sieve, h.gist = nil, nil, nil, nil, nil
 }
 

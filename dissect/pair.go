@@ -164,7 +164,13 @@ func (h *half) pairResponse(s *settled) {
 }
 
 // lateFrom is the time from which an answer to the request is late.
-func (c *Dialogue) lateFrom(t *transaction) int64 { return t.requestTime + c.d.timeout }
+func (c *Dialogue) lateFrom(t *transaction) int64 {
+	at := t.requestTime + c.d.timeout
+	if at < t.requestTime {
+		return math.MaxInt64 // never
+	}
+	return at
+}
 
 // conclude gives the transaction the state that its response tells.
 func (c *Dialogue) conclude(t *transaction, f *Frame) {

@@ -39,6 +39,8 @@ type timers struct {
 	n    int
 	// first tells where the earliest one stands: in which row, or, behind those, in the heap.
 	first int
+	// cancelled counts those of the first row that are nobody's any more.
+	cancelled int
 	// touched keeps what was looked at from being left out as useless.
 	touched int64
 }
@@ -114,6 +116,34 @@ func (t *timers) push(x timer, now, timeout int64) (place uint32) {
 func (t *timers) cancel(place uint32) {
 	r := &t.rows[0]
 	r.list[place-r.gone-1].c = nil
+	if t.cancelled++; t.cancelled > 1024 && 2*t.cancelled > len(r.list)-r.head {
+		t.n -= r.keep((*timer).someones)
+		t.cancelled = 0
+		t.choose()
+	}
+}
+
+// someones reports whether it was not cancelled.
+func (t *timer) someones() bool { return t.c != nil }
+
+// keep takes all timers out of the row but some, and returns how many those were.
+func (r *row) keep(some func(*timer) bool) (gone int) {
+	kept := r.list[:0]
+	r.gone += uint32(r.head)
+	for i := r.head; i < len(r.list); i++ {
+		x := r.list[i]
+		if !some(&x) {
+			gone++
+			continue
+		}
+		kept = append(kept, x)
+		if dir := x.order % timerKinds; dir < generalTimer && x.c.wait[dir].place > 0 {
+			x.c.wait[dir].place = r.gone + uint32(len(kept))
+		}
+	}
+	clear(r.list[len(kept):])
+	r.list, r.head = kept, 0
+	return gone
 }
 
 // pop returns the earliest timer.
@@ -122,6 +152,9 @@ func (t *timers) pop() (x timer) {
 		x = t.rows[t.first].pop()
 	} else {
 		x = t.heap.pop()
+	}
+	if x.c == nil {
+		t.cancelled--
 	}
 	if t.n--; t.n == 0 {
 		return x
@@ -143,6 +176,7 @@ func (t *timers) choose() {
 		for !r.empty() && r.list[r.head].c == nil {
 			r.pop()
 			t.n--
+			t.cancelled--
 		}
 		if !r.empty() && (t.first == len(t.rows) && len(t.heap) == 0 || r.list[r.head].before(t.peek())) {
 			t.first = i
@@ -207,23 +241,10 @@ func (d *Dissector) compact() {
 
 // keep takes out all timers but those that stand.
 func (t *timers) keep() {
-	t.n = 0
+	t.n, t.cancelled = 0, 0
 	for i := range t.rows {
-		r := &t.rows[i]
-		kept := r.list[:0]
-		r.gone += uint32(r.head)
-		for _, x := range r.list[r.head:] {
-			if !x.stands() {
-				continue
-			}
-			kept = append(kept, x)
-			if dir := x.order % timerKinds; dir < generalTimer && x.c.wait[dir].place > 0 {
-				x.c.wait[dir].place = r.gone + uint32(len(kept))
-			}
-		}
-		clear(r.list[len(kept):])
-		r.list, r.head = kept, 0
-		t.n += len(kept)
+		t.rows[i].keep((*timer).stands)
+		t.n += len(t.rows[i].list)
 	}
 	old := t.heap
 	t.heap = old[:0]
@@ -264,11 +285,12 @@ func (c *Dialogue) arm() {
 	if at == 0 || c.deadline != 0 && c.deadline <= at {
 		return
 	}
-	if c.deadline != 0 {
+	was := c.deadline
+	c.armAt(at)
+	if was != 0 {
 		c.d.stale++
 		c.d.tidy()
 	}
-	c.armAt(at)
 }
 
 func (c *Dialogue) armAt(at int64) {
@@ -355,7 +377,9 @@ func (c *Dialogue) tickEasily(now int64) {
 			at = min(at, c.lateFrom(t))
 		}
 	}
-	if c.deadline == 0 {
+	if at <= now {
+		c.arm()
+	} else if c.deadline == 0 {
 		c.armAt(at)
 	}
 }

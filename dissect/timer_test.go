@@ -73,3 +73,16 @@ func popNext(t *testing.T, w *timers, model *[]timer, now int64) int64 {
 	*model = (*model)[1:]
 	return max(now, x.at)
 }
+
+// What waited and waits no more leaves no more timers than wait, though the clock stands still.
+func TestCancelledTimersAreBounded(t *testing.T) {
+	var w timers
+	c := &Dialogue{}
+	for i := range 100_000 {
+		x := timer{at: second, order: int64(i) * timerKinds, c: c}
+		w.cancel(w.push(x, 0, 30*second))
+		if n := len(w.rows[0].list); n > 5000 {
+			t.Fatalf("%d timers of nobody after %d", n, i+1)
+		}
+	}
+}

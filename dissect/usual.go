@@ -46,7 +46,7 @@ func (c *Dialogue) other(h *half) *half { return &c.half[1-c.dirOf(h)] }
 // ease notes whether packets may be settled the usual way from here on: nothing is in doubt on the connection, and nothing waits.
 func (c *Dialogue) ease() {
 	c.easy = c.standing == confirmed && c.sideKnown && !c.uncertain && !c.finished && len(c.unclaimed) == 0 && c.session.ended == nil &&
-		c.half[0].calm() && c.half[1].calm() && !c.d.opts.Thorough
+		c.half[0].calm() && c.half[1].calm() && !c.d.opts.Thorough && c.d.timeout > second // else what waits for a tail may wait too long
 	if c.easy {
 		c.half[0].rest()
 		c.half[1].rest()
@@ -87,17 +87,17 @@ type waiting struct {
 // endWait tells that what waited is settled, or goes the long way.
 func (c *Dialogue) endWait(dir int) {
 	w := &c.wait[dir]
-	w.size = 0
+	until := w.until
+	w.size, w.until = 0, 0
 	c.waits &^= 1 << dir
 	switch {
-	case w.until == 0:
+	case until == 0:
 	case w.place > 0:
 		c.d.timers.cancel(w.place)
 	default:
 		c.d.stale++
 		c.d.tidy()
 	}
-	w.until = 0
 }
 
 // write is a packet that came whole in one segment.
@@ -124,6 +124,11 @@ func (c *Dialogue) waitFor(h *half, w *write) bool {
 // endsWait settles what waits to see whether an optional tail comes, if b comes instead. It returns false if b may be the tail, or
 // else may need to be looked at beside what waits.
 func (c *Dialogue) endsWait(h *half, b []byte, w Whole) bool {
+	for i := range c.wait {
+		if c.waits>>i&1 != 0 && c.d.now >= c.wait[i].until {
+			return false // it has waited long enough, though its timer is not due yet
+		}
+	}
 	dir := c.dirOf(h)
 	if c.waits>>dir&1 != 0 && (!c.follows(dir, b) || !c.settleWait(dir)) {
 		return false
@@ -175,10 +180,13 @@ func (c *Dialogue) settleWait(dir int) bool {
 	return true
 }
 
-// tickWait settles the packet that waits in a direction, because it was waited for long enough.
+// tickWait settles the packet that waits in a direction, because it was waited for long enough, and before it one of the other direction
+// that came earlier and waits as long.
 func (c *Dialogue) tickWait(dir int) {
-	c.wait[dir].until = 0
-	if c.settleWait(dir) {
+	x, y := &c.wait[dir], &c.wait[1-dir]
+	both := y.size > 0 && y.until == x.until && y.packet < x.packet
+	x.until = 0
+	if (!both || c.settleWait(1-dir)) && c.settleWait(dir) {
 		c.d.short++
 		return
 	}
