@@ -30,7 +30,7 @@ func TestEndOfTime(t *testing.T) {
 			if !c.easy {
 				t.Fatal("the connection is not in order")
 			}
-			c.arm()
+			c.armAt(x.start + second) // before the next beat is missed
 			d.Advance(x.start + 20*second)
 		})
 	}
