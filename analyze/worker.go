@@ -55,8 +55,7 @@ func (w *worker) work(k *work) {
 func (w *worker) finish(k *work) {
 	for i := range k.changes {
 		if e := &k.changes[i]; e.party.worker == w.id {
-			w.turn = dissect.Moment{Packet: always, Order: e.order}
-			w.d.Turn(w.turn)
+			w.turnTo(dissect.Moment{Packet: always, Order: e.order})
 			w.handle(e)
 		}
 	}
@@ -64,8 +63,7 @@ func (w *worker) finish(k *work) {
 		w.d.Reached(dissect.Moment{Packet: always, Order: k.changes[n-1].order})
 		return
 	}
-	w.turn = dissect.Moment{Packet: always, Phase: dissect.TimersWith}
-	w.d.Turn(w.turn)
+	w.turnTo(dissect.Moment{Packet: always, Phase: dissect.TimersWith})
 	w.d.Close()
 	w.d.Reached(dissect.Moment{Packet: always, Phase: dissect.ThePacket})
 }
@@ -109,8 +107,7 @@ func (w *worker) takeOwn(k *work, own []int32) {
 		if st.clock > w.due || st.party == nil && st.n > 0 {
 			w.timers(k, st, int(at))
 		}
-		w.turn = dissect.Moment{Packet: w.first + int64(at), Phase: dissect.ThePacket}
-		w.d.Turn(w.turn)
+		w.turnTo(dissect.Moment{Packet: w.first + int64(at), Phase: dissect.ThePacket})
 		w.take(k, st)
 	}
 	w.timersTo(k, next, len(k.steps))
