@@ -13,6 +13,8 @@ const (
 	// Of the heap in use, so much is added at least, and at most, before the next collection (%); a large one takes longer to be
 	// looked through, and may grow more.
 	leastGrowth, largeGrowth, mostGrowth = 12, 30, 400
+	// From so many bytes of captures on, a run is long enough for hugePages to gain more than it takes.
+	longRun = 16 << 20
 )
 
 // ownPace reports whether nobody has told the collector how to go.
@@ -24,12 +26,14 @@ func prepareHeap() {
 	if ownPace() {
 		debug.SetGCPercent(leastGrowth)
 	}
-	hugePages()
 }
 
 // paceCollector makes collections rare as long as the heap of a run over files is small: what is allocated stays, mostly, so that they find little,
-// and each of them looks at all connections.
-func paceCollector() {
+// and each of them looks at all connections. The size is that of the files, 0 where it is not known.
+func paceCollector(size int64) {
+	if size == 0 || size >= longRun {
+		hugePages()
+	}
 	if !ownPace() {
 		return
 	}

@@ -238,7 +238,7 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 	if err != nil {
 		return err
 	}
-	paceCollector()
+	paceCollector(src.Stats().Size)
 	bar := newProgress(cmd.ErrOrStderr(), !a.quiet && term.progress)
 	opts.Progress = bar.show
 	opts.Dissect.Brief = export.CountsOnly(sink)
