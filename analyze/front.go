@@ -24,7 +24,7 @@ type front struct {
 	clock  int64             // the latest time so far
 	steps  int64             // so far
 	own    bool              // workers have lists of their own steps
-	spare  []*party          // to be used again
+	spare  [][]*party        // of each worker, to be used again
 	handOn func(*work) *work // once the capture is over
 	// touched keeps what was looked at from being left out as useless.
 	touched int64
@@ -43,8 +43,8 @@ const ahead = 64
 // step is what a packet of a batch, or a mark of the clock, brings. It is on its way from one processor to another, so it is as small as
 // a line of their caches.
 type step struct {
-	// party is whose bytes come next, or are acknowledged next, as is most usual; nil if it is not so simple: then there are changes.
-	party *party
+	// dialogue is whose bytes come next, or are acknowledged next, as is most usual; nil if it is not so simple: then there are changes.
+	dialogue *dissect.Dialogue
 	// at is where the bytes stand in the data of the batch, or the first of the changes; n is how many there are of either.
 	at, n uint32
 	// offset is that of the bytes in the stream; acked is how far their receiver's own bytes are acknowledged, 0 where that is not new.
@@ -60,7 +60,7 @@ type step struct {
 
 // changed tells of the changes that a step brings.
 func (st *step) changed() (from, to int32) {
-	if st.party != nil {
+	if st.dialogue != nil {
 		return 0, 0
 	}
 	return int32(st.at), int32(st.at + st.n)
@@ -95,7 +95,7 @@ const (
 )
 
 func newFront(opts Options, workers int) *front {
-	f := &front{opts: opts, own: workers > 1}
+	f := &front{opts: opts, own: workers > 1, spare: make([][]*party, workers)}
 	for i := range f.who {
 		f.who[i] = int8(i % workers)
 	}
@@ -118,8 +118,8 @@ func (f *front) reuse(w *work) {
 	for i := range w.parts {
 		for _, p := range w.parts[i].over {
 			f.a.Reuse(p.conn)
-			if len(f.spare) < maxSpare {
-				f.spare = append(f.spare, p)
+			if len(f.spare[i]) < maxSpare {
+				f.spare[i] = append(f.spare[i], p)
 			}
 		}
 		clear(w.parts[i].over)
@@ -127,7 +127,7 @@ func (f *front) reuse(w *work) {
 	}
 }
 
-// maxSpare bounds the parties that are kept to be used again.
+// maxSpare bounds the parties of a worker that are kept to be used again.
 const maxSpare = 4096
 
 // batch makes the steps of a batch, and reports whether to go on.
@@ -230,7 +230,7 @@ func (f *front) take(ref *capture.Ref, i int) {
 	st := &w.steps[len(w.steps)-1]
 	f.steps++
 	f.clock = max(f.clock, ref.Time)
-	st.party, st.at, st.acked = nil, uint32(len(w.changes)), 0
+	st.dialogue, st.at, st.acked = nil, uint32(len(w.changes)), 0
 	st.number, st.time, st.clock, st.worker = ref.Number, ref.Time, f.clock, nobody
 	if f.a.Due() <= f.clock {
 		f.timers(ref.Time)
@@ -238,7 +238,7 @@ func (f *front) take(ref *capture.Ref, i int) {
 	if f.found[i] {
 		f.segment(st, &f.segs[i], ref)
 	}
-	if st.party == nil {
+	if st.dialogue == nil {
 		st.n = uint32(len(w.changes)) - st.at
 	}
 	if f.own {
@@ -260,8 +260,9 @@ func (f *front) segment(st *step, s *reassembly.Segment, ref *capture.Ref) {
 	}
 	d, push := s.From(), s.Flags&reassembly.FlagPSH != 0
 	at, there := f.w.place(ref, s.Payload[:s.Length])
-	if int(st.at) != len(f.w.changes) || !there {
-		// There are changes already, or IP fragments were put together elsewhere.
+	dialogue, _ := c.Data.(*dissect.Dialogue)
+	if int(st.at) != len(f.w.changes) || !there || dialogue == nil {
+		// There are changes already, or IP fragments were put together elsewhere, or there were no bytes yet.
 		f.at = moment{phase: dissect.ThePacket}
 		if to > 0 {
 			f.Acked(c, 1-d, to, st.number)
@@ -271,8 +272,7 @@ func (f *front) segment(st *step, s *reassembly.Segment, ref *capture.Ref) {
 		}
 		return
 	}
-	st.party, _ = c.Data.(*party)
-	st.worker = f.who[s.Part()] // as the party has it, which is another processor's
+	st.dialogue, st.worker = dialogue, f.who[s.Part()]
 	st.at, st.n, st.offset, st.acked, st.dir, st.push = uint32(at), uint32(s.Length), off, to, uint8(d), push
 	if s.Length > 0 {
 		st.letter, st.hint = s.Payload[0], dissect.Hint(s.Payload[:s.Length])
@@ -328,7 +328,7 @@ const portion = 1024
 
 // tell adds a change.
 func (f *front) tell(c *reassembly.Conn, e change) {
-	e.party, _ = c.Data.(*party)
+	e.party, _ = c.Owner.(*party)
 	e.moment, e.opener, e.fromStart = f.at, c.Opener, c.FromStart
 	if f.handOn != nil && len(f.w.changes) >= portion {
 		f.begin(f.handOn(f.w))
@@ -339,22 +339,38 @@ func (f *front) tell(c *reassembly.Conn, e change) {
 // Open implements reassembly.Handler.
 func (f *front) Open(c *reassembly.Conn) {
 	var p *party
-	if n := len(f.spare); n > 0 {
-		p, f.spare = f.spare[n-1], f.spare[:n-1]
+	worker := f.who[c.Part]
+	if spare := &f.spare[worker]; len(*spare) > 0 {
+		p, *spare = (*spare)[len(*spare)-1], (*spare)[:len(*spare)-1]
 	} else {
 		p = new(party)
 	}
-	*p = party{conn: c, worker: f.who[c.Part]}
-	c.Data = p
+	p.renew(c, worker)
+	c.Owner = p
 }
 
 // Chunk implements reassembly.Handler. The bytes are in the batch, or in memory that nobody uses again.
 func (f *front) Chunk(c *reassembly.Conn, d reassembly.Direction, ch reassembly.Chunk) {
+	if c.Data == nil {
+		f.converse(c)
+	}
 	f.tell(c, change{kind: bytesCame, dir: uint8(d), chunk: ch})
+}
+
+// converse gives a connection room for what its bytes say, which is for its worker to use.
+func (f *front) converse(c *reassembly.Conn) {
+	p, _ := c.Owner.(*party)
+	if p.dialogue == nil {
+		p.dialogue = new(dissect.Dialogue)
+	}
+	c.Data = p.dialogue
 }
 
 // Stall implements reassembly.Handler.
 func (f *front) Stall(c *reassembly.Conn, d reassembly.Direction, on bool) {
+	if c.Data == nil {
+		f.converse(c)
+	}
 	f.tell(c, change{kind: stalled, dir: uint8(d), on: on})
 }
 

@@ -77,7 +77,7 @@ func (w *worker) takeAll(k *work) {
 		}
 		for i := range some {
 			st := &some[i]
-			if st.clock > w.due || st.party == nil && st.n > 0 {
+			if st.clock > w.due || st.dialogue == nil && st.n > 0 {
 				w.timers(k, st, from+i)
 			}
 			w.take(k, st)
@@ -96,7 +96,7 @@ func (w *worker) takeOwn(k *work, own []int32) {
 			for j, at := range some {
 				list[j] = k.steps[at]
 				if list[j].worker != w.id {
-					list[j].party = nil
+					list[j].dialogue = nil
 				}
 			}
 			w.lookAhead(k, list[:len(some)])
@@ -104,7 +104,7 @@ func (w *worker) takeOwn(k *work, own []int32) {
 		w.timersTo(k, next, int(at))
 		next = int(at) + 1
 		st := &k.steps[at]
-		if st.clock > w.due || st.party == nil && st.n > 0 {
+		if st.clock > w.due || st.dialogue == nil && st.n > 0 {
 			w.timers(k, st, int(at))
 		}
 		w.turnTo(dissect.Moment{Packet: w.first + int64(at), Phase: dissect.ThePacket})
@@ -167,11 +167,10 @@ func (w *worker) changes(k *work, i, to int32, phase dissect.Phase) int32 {
 
 // take takes what a packet itself brings.
 func (w *worker) take(k *work, st *step) {
-	w.latest = max(w.latest, st.number)
 	w.d.Advanced(st.clock)
-	if p := st.party; p != nil {
-		if p.worker == w.id {
-			w.next(k, p, st)
+	if st.dialogue != nil {
+		if st.worker == w.id {
+			w.next(k, st)
 		}
 		return
 	}
@@ -187,17 +186,18 @@ func (w *worker) take(k *work, st *step) {
 }
 
 // next takes the next bytes of a direction, and what is acknowledged with them.
-func (w *worker) next(k *work, p *party, st *step) {
+func (w *worker) next(k *work, st *step) {
+	c := st.dialogue
+	if !c.Opened() {
+		return
+	}
 	if st.acked > 0 {
-		p.acknowledge(1-st.dir&1, st.acked, st.number)
+		w.d.Acked(c, int(1-st.dir), st.acked, st.number)
 	}
 	if st.n == 0 {
 		return
 	}
-	c, payload := p.dialogue, k.payload(st)
-	if c == nil {
-		return
-	}
+	payload := k.payload(st)
 	if !w.d.Usual(c, int(st.dir), payload, dissect.Whole{Offset: st.offset, Time: st.time, Packet: st.number, Push: st.push}) {
 		w.d.Bytes(c, int(st.dir), payload, dissect.Part{Offset: st.offset, Time: st.time, Packet: st.number, Push: st.push})
 	}
@@ -212,39 +212,31 @@ func (w *worker) passed(k *work) {
 	}
 }
 
-// payload are the bytes of a step that has a party.
+// payload are the bytes of a step that has a dialogue.
 func (k *work) payload(st *step) []byte { return k.batch.Data[st.at:][:st.n:st.n] }
 
 // lookAhead brings what steps need near the processor.
 func (w *worker) lookAhead(k *work, list []step) {
-	n := int64(0)
-	var dialogues [ahead]*dissect.Dialogue
-	var next [ahead]dissect.Next
-	some := 0
+	n, m := int64(0), uint64(0)
 	for i := range list {
 		st := &list[i]
-		p := st.party
-		if p == nil {
+		c := st.dialogue
+		if c == nil {
 			continue
 		}
-		n += p.acked[0] + int64(p.acks[1-st.dir&1][0].to)
-		if st.n == 0 {
-			continue
-		}
-		payload := k.payload(st) // its start, what a token reaches to, and its end
-		n += int64(payload[0]) + int64(payload[min(st.n-1, 32)]) + int64(payload[st.n-1])
-		if c := p.dialogue; c != nil {
-			dialogues[some], next[some] = c, dissect.Next{Dir: st.dir, Letter: st.letter, Hint: st.hint, Size: st.n}
-			some++
+		n += c.Touch(st.dir, st.n)
+		if st.n > 0 {
+			payload := k.payload(st) // its start, what a token reaches to, and its end
+			n += int64(payload[0]) + int64(payload[min(st.n-1, 32)]) + int64(payload[st.n-1])
 		}
 	}
-	for i, c := range dialogues[:some] {
-		n += c.Touch(next[i])
+	for i := range list {
+		st := &list[i]
+		if c := st.dialogue; c != nil && st.n > 0 && st.letter != 'R' {
+			m += c.Look(st.dir, st.hint)
+		}
 	}
-	for i, c := range dialogues[:some] {
-		n += c.Look(next[i])
-	}
-	w.touched += n
+	w.touched += n + int64(m)
 }
 
 // arm notes when the next timer has to run.
@@ -265,34 +257,52 @@ func (w *worker) handle(e *change) {
 	case heard:
 		p.heard[d] = 1
 	case acked:
-		p.acknowledge(e.dir, e.chunk.Offset, e.chunk.Packet)
+		w.acked(e)
 	case resent:
 		w.resent(e)
 	case before:
-		p.trail.before[d] = e.chunk.Gap
+		p.before[d] = e.chunk.Gap
 	}
 }
 
-// dialogue returns the dissector's side of a connection, made when its first bytes come: then it is
-// known where it starts. It is nil for a connection that is not to be dissected.
+// acked takes an acknowledgement that may be of bytes that were not captured.
+func (w *worker) acked(e *change) {
+	p, ch := e.party, &e.chunk
+	if p.opened {
+		w.d.AckedAhead(p.dialogue, int(e.dir), ch.Offset, ch.Packet)
+	} else {
+		p.acks.Add(int(e.dir), ch.Offset, ch.Packet)
+	}
+}
+
+// dialogue returns the dissector's side of a connection, opened when its first bytes come: then it is
+// known where it starts. It is nil for a connection that is not to be dissected, or has ended.
 func (w *worker) dialogue(e *change) *dissect.Dialogue {
 	p := e.party
-	if p.asked {
-		return p.dialogue
+	if !p.asked {
+		w.open(e)
 	}
+	if !p.opened {
+		return nil
+	}
+	return p.dialogue
+}
+
+// open asks the dissector to open a connection's dialogue.
+func (w *worker) open(e *change) {
+	p := e.party
 	p.asked = true
 	c := p.conn
-	p.dialogue = w.d.Open(dissect.Opening{
-		Stream: c.Stream, Order: c.Opened, Addr: c.Addr, Opener: e.opener, FromStart: e.fromStart, Heard: &p.heard, Before: &p.trail.before,
-		TCP: &proven{p, w}, Time: c.First,
+	p.opened = w.d.Open(p.dialogue, dissect.Opening{
+		Stream: c.Stream, Order: c.Opened, Addr: c.Addr, Opener: e.opener, FromStart: e.fromStart, Heard: &p.heard, Before: &p.before,
+		TCP: p, Acks: &p.acks, Time: c.First,
 	})
 	switch {
-	case p.dialogue == nil:
+	case !p.opened:
 		w.other(c)
 	case p.early:
 		w.d.End(p.dialogue, int(p.earlyDir), endings[p.earlyWhy], p.earlyAt)
 	}
-	return p.dialogue
 }
 
 // chunk hands on bytes or a gap.
@@ -323,20 +333,20 @@ var endings = map[reassembly.End]dissect.Ending{
 func (w *worker) end(e *change) {
 	p := e.party
 	if e.why == reassembly.EndFIN || e.why == reassembly.EndRST {
-		p.trail.ended[e.dir] = e.chunk.Packet
+		p.ended[e.dir] = e.chunk.Packet
 	}
 	if p.ends++; p.ends == 2 {
 		w.out.over = append(w.out.over, p)
 	}
 	switch {
-	case p.dialogue != nil:
+	case p.opened:
 		w.d.End(p.dialogue, int(e.dir), endings[e.why], e.chunk.Time)
 		if p.dialogue.Finished() {
 			if !p.dialogue.Confirmed() {
 				w.other(p.conn)
 			}
-			w.d.Forget(p.dialogue)
-			p.dialogue = nil
+			p.dialogue.Forget()
+			p.opened = false
 		}
 	case p.asked:
 	case !p.early:
@@ -354,12 +364,12 @@ func (w *worker) other(c *reassembly.Conn) {
 // resent notes bytes that were sent again, and tells of them.
 func (w *worker) resent(e *change) {
 	p, ch := e.party, &e.chunk
-	k := &p.trail.again[e.dir]
+	k := &p.again[e.dir]
 	if *k == nil {
 		*k = &resents{}
 	}
 	(*k).add(ch.Offset, ch.Offset+ch.Gap, ch.Packet)
-	if c := p.dialogue; w.told != nil && c != nil && c.Confirmed() {
+	if c := p.dialogue; w.told != nil && p.opened && c.Confirmed() {
 		x := Resent{Conn: c.Conn(), From: c.Sender(int(e.dir)), Packet: ch.Packet, Time: ch.Time, Bytes: ch.Gap}
 		w.d.Tell(func() { w.told(x) })
 	}

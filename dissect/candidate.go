@@ -43,7 +43,7 @@ func (h *half) requestLetter(b []byte) byte {
 	p := h.peer
 	id := sid(b[1:protocol.HeaderSize])
 	if p.stalled || p.gaps {
-		if t, _, ok := p.requests.done.find(id); ok && !p.requests.outstanding(id) && (p.stalled || p.gapTime >= p.requests.done.time(t)) {
+		if t, _, ok := p.requests.done.find(id); ok && !p.requests.outstanding(id) && (p.stalled || p.gapTime >= t.time(h.c.start)) {
 			return 0 // it may answer another request that was never captured
 		}
 	}

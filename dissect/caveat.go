@@ -119,10 +119,10 @@ func (c *Dialogue) caution(v *Violation) {
 // ackedBeyond reports whether an offset is the end of the bytes seen, and the peer has acknowledged more: one byte, which is no gap
 // because it may be a FIN.
 func (h *half) ackedBeyond(x int64) bool {
-	if h.c.tcp == nil || h.ended == finished || x != h.seen() {
+	if h.ended == finished || x != h.seen() {
 		return false
 	}
-	_, ok := h.c.tcp.AckedAt(h.dir, x+1)
+	_, ok := h.c.acks.at(h.dir, x+1)
 	return ok
 }
 

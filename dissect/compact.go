@@ -160,9 +160,8 @@ func (t *transaction) usual() bool {
 }
 
 // outWhole lets the record of a usual packet out: a response to a request with a letter, or a request.
-func (c *Dialogue) outWhole(h *half, l *protocol.Layout, tail bool, w *write, slot int32, asked byte) {
+func (c *Dialogue) outWhole(dir int, l *protocol.Layout, tail bool, w *write, slot int32, asked byte) {
 	c.frames++
-	dir := c.dirOf(h)
 	if c.d.opts.Brief {
 		c.feel(dir, w.b[0], w.time)
 		c.d.rec.countFrame(w.b[0])

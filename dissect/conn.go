@@ -35,52 +35,58 @@ type Seal struct {
 // Device returns the device key as far as it is known, "" before.
 func (c *Conn) Device() string { return c.device }
 
-// Dialogue is what goes on on one connection. What the usual packet needs stands first: with many connections, each line of the
-// processor's cache that is not touched is time.
+// Dialogue is what goes on on one connection. The zero value is one that was not opened. What the usual packet needs stands first, in as few lines
+// of the processor's cache as can be: with many connections, each of them is time.
 type Dialogue struct {
 	easy      bool  // the usual way is open
 	waits     uint8 // a bit for each direction in which a packet waits for its tail
+	ahead     uint8 // a bit for each direction of which more was acknowledged than is settled
 	holding   bool  // there are late ones
 	sideKnown bool
 	standing  standing
 	changed   bool // the records' Conn is to be told what is known
 	finished  bool
+	uncertain bool // what is unproved of either direction
+	named     bool // device is known
+	noted     bool // the chronicle is kept
+	deviceDir uint8
+	changes   uint32 // counts what became known
+
+	d            *Dissector
+	conn         *Conn
+	deadline     int64  // of the earliest timer, but for the one of wait; 0 if there is none
+	taken        uint64 // of the first places for transactions, those that are used
+	frames       int64
+	transactions int64
+
+	session session
+	told    uint8 // of the device's silence: 1 that a beat is missed, 2 that it is silent
+	pulse   pulse
+	order   int64 // tells which of two connections was there first
+
+	spots [2]spot // of each direction
+	wait  [2]waiting
+
+	half      [2]half
+	beats     beats
+	device    string
+	chronicle *chronicle // nil while nobody asked
+	last      int64      // time, but for that of the directions' bytes
+	state     ConnState
 	// patient tells that nothing is let go because of the time that it waited, as long as something
 	// else moves; waited, that something was kept so.
 	patient, waited bool
-	state           ConnState
-	uncertain       bool // what is unproved of either direction
-	deviceDir       int
-
-	conn         *Conn
-	d            *Dissector
-	deadline     int64 // of the earliest timer, but for the one of wait; 0 if there is none
-	last         int64
-	taken        uint64 // of the first places for transactions, those that are used
-	changes      uint64 // counts what became known
-	frames       int64
-	transactions int64
-	session      session
-
-	pulse     pulse
-	device    string
-	chronicle *chronicle // nil while nobody asked
-	// order tells which of two connections was there first.
-	order int64
-	beats beats
-	_     [16]byte // so that what follows starts a line
-
-	half [2]half
-	wait [2]waiting // of each direction
 
 	tokens    tokens
+	ended     map[token]int64 // tokens that were logged out, and when (ns)
 	unclaimed []*unclaimed
 
 	prev, next *Dialogue // others that have not ended
 
 	heard  *[2]int64 // packets seen of each direction
 	before *[2]int64 // bytes of each that were sent before the first one seen
-	tcp    TCP       // nil where it is not known
+	acks   *Acks
+	tcp    TCP // nil where it is not known
 	start  int64
 	closer int   // the direction that ended first, -1 while none has
 	clock  int64 // the latest time (ns) of the capture when a packet came with an earlier one
@@ -114,9 +120,8 @@ const (
 type session struct {
 	token    token // of the last login
 	loggedIn bool
-	sure     bool            // token is known to be the last login's
-	carried  bool            // and it is among the connection's tokens
-	ended    map[token]int64 // tokens that were logged out, and when (ns)
+	sure     bool // token is known to be the last login's
+	carried  bool // and it is among the connection's tokens
 }
 
 // Conn returns the connection as records refer to it.
@@ -172,7 +177,7 @@ func (c *Dialogue) side(dir int) protocol.Side {
 }
 
 func (c *Dialogue) sideOf(dir int) protocol.Side {
-	if dir == c.deviceDir {
+	if dir == int(c.deviceDir) {
 		return protocol.Device
 	}
 	return protocol.Server
@@ -207,8 +212,8 @@ func (c *Dialogue) learnSide(dir int, letter byte) {
 		return
 	}
 	c.sideKnown, c.changed = true, true
-	c.deviceDir = dir
+	c.deviceDir = uint8(dir)
 	if protocol.ByLetter(letter)[0].From == protocol.Server {
-		c.deviceDir = 1 - dir
+		c.deviceDir = 1 - c.deviceDir
 	}
 }

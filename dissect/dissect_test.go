@@ -50,8 +50,16 @@ func newTalk(o Options, start Opening) *talk {
 	if !start.Addr[0].IsValid() {
 		start.Addr = [2]netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:40000"), netip.MustParseAddrPort("10.0.0.2:9000")}
 	}
-	t.c = t.d.Open(start)
+	t.c = opened(t.d, start)
 	return t
+}
+
+// opened adds a connection; nil if it is not to be dissected.
+func opened(d *Dissector, o Opening) *Dialogue {
+	if c := new(Dialogue); d.Open(c, o) {
+		return c
+	}
+	return nil
 }
 
 // fromSYN is a connection that was seen from its start.
@@ -348,7 +356,7 @@ func TestByteOrder(t *testing.T) {
 }
 
 func TestForcedPort(t *testing.T) {
-	if c := New(Options{Ports: Ports{{1, 2}, {9001, 9100}}}, &notes{}).Open(Opening{
+	if c := opened(New(Options{Ports: Ports{{1, 2}, {9001, 9100}}}, &notes{}), Opening{
 		Addr: [2]netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:40000"), netip.MustParseAddrPort("10.0.0.2:9000")},
 	}); c != nil {
 		t.Error("a connection on another port is dissected")
@@ -515,7 +523,7 @@ func TestTokenOfAnotherConnection(t *testing.T) {
 	k := fromSYN().device(login).server(ack)
 	o := Opening{Stream: 1, Opener: true, FromStart: [2]bool{true, true}, Heard: &k.heard, Time: k.now}
 	o.Addr = [2]netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:40001"), netip.MustParseAddrPort("10.0.0.2:9000")}
-	k.c, k.at = k.d.Open(o), [2]int64{}
+	k.c, k.at = opened(k.d, o), [2]int64{}
 	if got := k.device(data("aaaaaaaa", "")).server(ok("aaaaaaaa")).close(); strings.Contains(got, "!") {
 		t.Errorf("got\n%s", got)
 	}

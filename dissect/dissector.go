@@ -22,7 +22,6 @@ type Dissector struct {
 	out     *Numbering // nil where another collects the records
 	scratch settled
 	spare   *transaction // those that can be used again
-	unused  *Dialogue    // likewise
 	stock   stock
 	shared  *Shared // nil where it works alone
 	who     int
@@ -98,34 +97,33 @@ type Opening struct {
 	// Heard, it is read later.
 	Before *[2]int64
 	// TCP is asked why a request has no answer; it may be nil.
-	TCP  TCP
+	TCP TCP
+	// Acks are the acknowledgements so far; they are the dissector's from now on, to keep up to date. It may be nil.
+	Acks *Acks
 	Time int64
 }
 
-// Open adds a connection. It returns nil for one that is not to be dissected.
-func (d *Dissector) Open(o Opening) *Dialogue {
+// Open adds a connection, which c is to be used for: it may have been that of another one. It reports whether it is to be dissected.
+func (d *Dissector) Open(c *Dialogue, o Opening) bool {
 	forced := false
 	if len(d.opts.Ports) > 0 {
 		forced = d.opts.Ports.Contains(o.Addr[0].Port()) || d.opts.Ports.Contains(o.Addr[1].Port())
 		if !forced {
-			return nil
+			return false
 		}
 	}
-	c := d.unused
-	if c == nil {
-		c = &Dialogue{}
-	} else {
-		d.unused = c.next
+	*c = Dialogue{
+		conn: &Conn{Stream: o.Stream, Addr: o.Addr}, order: o.Order, d: d, heard: o.Heard, before: o.Before, tcp: o.TCP, acks: o.Acks, start: o.Time, last: o.Time,
+		closer: -1, changed: true,
 	}
-	*c = Dialogue{conn: &Conn{Stream: o.Stream, Addr: o.Addr}, order: o.Order, d: d, heard: o.Heard, before: o.Before, tcp: o.TCP, start: o.Time, last: o.Time, closer: -1, changed: true}
 	if c.order == 0 {
 		c.order = int64(o.Stream)
 	}
 	for i := range c.half {
 		h := &c.half[i]
-		h.c, h.dir, h.peer = c, i, &c.half[1-i]
+		h.spot, h.c, h.dir, h.peer = &c.spots[i], c, i, &c.half[1-i]
 		h.fromStart = o.FromStart[i]
-		h.lastTime, h.requests.done.start = o.Time, o.Time
+		h.lastTime = o.Time
 		if !h.fromStart {
 			h.adrift = quietly
 			h.doubtStarts(protocol.Of(protocol.Midstream))
@@ -140,8 +138,11 @@ func (d *Dissector) Open(o Opening) *Dialogue {
 		c.confirm()
 	}
 	d.flush()
-	return c
+	return true
 }
+
+// Opened reports whether it was opened, and not closed since.
+func (c *Dialogue) Opened() bool { return c.d != nil }
 
 func (d *Dissector) link(c *Dialogue) {
 	c.next = d.first
@@ -163,11 +164,8 @@ func (d *Dissector) unlink(c *Dialogue) {
 	c.prev, c.next = nil, nil
 }
 
-// Forget lets go of a connection that has ended, whose memory is used for another one.
-func (d *Dissector) Forget(c *Dialogue) {
-	c.next = d.unused
-	d.unused = c
-}
+// Forget lets go of a connection that has ended. Its memory may be used for another one of the same dissector.
+func (c *Dialogue) Forget() { c.d = nil }
 
 // FromStart corrects what Open was told of a direction whose SYN came later.
 func (c *Dialogue) FromStart(dir int) {

@@ -20,7 +20,7 @@ func TestEndOfTime(t *testing.T) {
 			c := &Dialogue{conn: &Conn{}, d: d, order: 1, standing: confirmed, sideKnown: true, closer: -1}
 			for i := range c.half {
 				h := &c.half[i]
-				h.c, h.dir, h.peer, h.fromStart = c, i, &c.half[1-i], true
+				h.spot, h.c, h.dir, h.peer, h.fromStart = &c.spots[i], c, i, &c.half[1-i], true
 			}
 			d.now = x.start
 			c.pulse = pulse{heard: x.start, period: 2 * second, beat: x.start}

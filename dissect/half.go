@@ -24,14 +24,17 @@ const (
 	fileEnded        // the capture ended, which proves nothing
 )
 
-// half is one direction of a connection. It keeps only what is not settled. What the usual packet needs stands first: with
-// many connections, each line of the processor's cache that is not touched is time.
-type half struct {
+// spot is where a direction has come to: what the usual packet needs of it.
+type spot struct {
 	pos      int64 // the boundary: stream offset of buf[0]
 	lastTime int64
-	latest   int64    // the capture packet of the latest bytes
-	requests requests // two lines with what is before it
+	latest   int64 // the capture packet of the latest bytes
+	requests requests
+}
 
+// half is one direction of a connection. It keeps only what is not settled.
+type half struct {
+	*spot
 	c    *Dialogue
 	peer *half
 	dir  int
@@ -63,6 +66,7 @@ type half struct {
 
 	budget   int            // packets that may still be looked at to see where a row of them leads
 	doubtful map[sid]*Frame // what may have been requests, and the frame where there is one
+	early    map[sid]bool   // what orphan responses carried: their requests may yet be found
 	badText  map[string]bool
 	began    int64 // time of the first bytes, 0 while there are none
 	lost     lost
@@ -148,6 +152,14 @@ func (h *half) rest() {
 		stock.segs.put(h.segs)
 	}
 	h.buf, h.back, h.segs, h.sieve, h.gist = nil, nil, nil, nil, nil
+}
+
+// cameEarly remembers the session ID of a response without a request.
+func (h *half) cameEarly(id sid) {
+	if h.early == nil || len(h.early) >= maxFinished {
+		h.early = make(map[sid]bool)
+	}
+	h.early[id] = true
 }
 
 // advance moves the boundary to x, and lets go of what is before it.

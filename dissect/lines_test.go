@@ -12,10 +12,8 @@ func TestConnectionsFillLines(t *testing.T) {
 		t.Skip("pointers have another size")
 	}
 	var c Dialogue
-	var h half
 	for name, at := range map[string]uintptr{
-		"pulse": unsafe.Offsetof(c.pulse), "beats": unsafe.Offsetof(c.beats), "half": unsafe.Offsetof(c.half), "a half": unsafe.Sizeof(h),
-		"done": unsafe.Offsetof(h.requests) + unsafe.Offsetof(h.requests.done), "the second line behind it": unsafe.Offsetof(h.c),
+		"session": unsafe.Offsetof(c.session), "spots": unsafe.Offsetof(c.spots), "both spots": unsafe.Sizeof(c.spots),
 		"wait": unsafe.Offsetof(c.wait), "waiting": unsafe.Sizeof(waiting{}),
 	} {
 		if at%64 != 0 {

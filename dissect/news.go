@@ -64,7 +64,7 @@ type chronicle struct {
 // outdated reports whether something became known since it was asked last that may make a packet of the bytes at hand.
 func (h *half) outdated() bool {
 	c := h.c
-	epoch := c.changes + c.d.issueCount()
+	epoch := uint64(c.changes) + c.d.issueCount()
 	if h.epoch == epoch {
 		return false
 	}
@@ -90,7 +90,7 @@ func (h *half) heard() bool {
 		return false
 	}
 	if c.chronicle == nil {
-		c.chronicle = &chronicle{}
+		c.chronicle, c.noted = &chronicle{}, true
 	}
 	k := c.chronicle
 	was := k.heard[h.dir]
@@ -121,7 +121,7 @@ func (h *half) holdsAnswer(id *sid) bool {
 
 // tellRequest tells of a request that waits from now on, or no longer; tellToken of a token.
 func (c *Dialogue) tellRequest(id sid) {
-	if c.chronicle != nil {
+	if c.noted {
 		c.chronicle.requests.add(id)
 	}
 }

@@ -43,7 +43,7 @@ func (h *half) pair(s *settled) {
 func (h *half) after(s *settled) {
 	switch c := h.c; s.then {
 	case answering:
-		c.answered(h.peer, s.old)
+		c.answered(h.peer.spot, s.old)
 	case giveUpOld:
 		c.unanswered(h, s.old, false)
 	case orphaned:
@@ -54,14 +54,14 @@ func (h *half) after(s *settled) {
 }
 
 // answered ends a transaction that was answered.
-func (c *Dialogue) answered(requester *half, t *transaction) {
+func (c *Dialogue) answered(requester *spot, t *transaction) {
 	c.conclusion(requester, t)
 	c.claimFailed(t)
 	c.release(t)
 }
 
 // conclusion tells of a transaction that was answered.
-func (c *Dialogue) conclusion(requester *half, t *transaction) {
+func (c *Dialogue) conclusion(requester *spot, t *transaction) {
 	requester.requests.finish(t)
 	c.tellRequest(t.id)
 	c.emitTransaction(t, requester.requests.done.remember(t, &c.d.stock))
@@ -95,7 +95,7 @@ func (h *half) pairRequest(s *settled) {
 		t.doubt = h.unproved
 	}
 	s.role, s.slot = asRequest, t.slot
-	t.excused = h.requests.early[id] && !c.gapless()
+	t.excused = h.early[id] && !c.gapless()
 	h.enqueue(t)
 }
 
@@ -106,6 +106,7 @@ func (h *half) enqueue(t *transaction) {
 		oldest.excused = true
 		h.c.unanswered(h, oldest, false)
 	}
+	h.c.ackedBefore(t)
 	h.requests.push(t)
 	h.c.changes++
 	h.c.tellRequest(t.id)
@@ -186,7 +187,8 @@ func (c *Dialogue) lateRequest(f *Frame) *transaction {
 	t := c.newTransaction(sid(f.SessionID), int(f.dir))
 	t.excused, t.letter, t.requestTime, t.request = true, f.Letter, f.Time, f.numbered()
 	t.keep(f)
-	c.half[f.dir].requests.push(t)
+	c.ackedBefore(t)
+	c.spots[f.dir].requests.push(t)
 	return t
 }
 
@@ -197,13 +199,13 @@ func (h *half) pairPast(s *settled, id sid) {
 		s.RequestLetter = past.letter()
 		s.role, s.slot = asLate, at
 		switch {
-		case past.state() == Unanswered && s.Time < p.requests.done.time(past)+c.d.timeout:
+		case past.state() == Unanswered && s.Time < past.time(c.start)+c.d.timeout:
 			// It was settled too late for a connection that had ended: nobody's fault.
-		case past.state() != Unanswered && (p.stalled || p.gaps && p.gapTime >= p.requests.done.time(past)):
+		case past.state() != Unanswered && (p.stalled || p.gaps && p.gapTime >= past.time(c.start)):
 			// The request may have been sent again among what was not captured.
 		case past.state() == Unanswered:
-			s.blameSince(p.requests.done.time(past), protocol.LateResponse, "the answer to %s %s came after it had counted as unanswered", protocol.Name(past.letter()), quote(s.SessionID))
-			s.then, s.since = cameLate, p.requests.done.time(past)
+			s.blameSince(past.time(c.start), protocol.LateResponse, "the answer to %s %s came after it had counted as unanswered", protocol.Name(past.letter()), quote(s.SessionID))
+			s.then, s.since = cameLate, past.time(c.start)
 		default:
 			s.blameFor(protocol.DuplicateResponse, "%s %s was answered before", protocol.Name(past.letter()), quote(s.SessionID))
 		}
@@ -229,7 +231,7 @@ func (h *half) pairPast(s *settled, id sid) {
 
 // orphan emits a response to no request.
 func (c *Dialogue) orphan(h *half, f *Frame, t *transaction, blamable bool) {
-	h.peer.requests.cameEarly(t.id)
+	h.peer.cameEarly(t.id)
 	if !blamable { // it may be the answer to any of them
 		h.peer.requests.excuse()
 	}

@@ -50,7 +50,6 @@ type pulse struct {
 	heard  int64 // time of the device's last packet
 	period int64 // between heartbeats, 0 while it is not known
 	beat   int64 // time of the last heartbeat
-	told   uint8 // 1 that a beat is missed, 2 that the device is silent
 }
 
 // beats are the latest intervals between heartbeats.
@@ -76,11 +75,11 @@ func (s *beats) period() int64 {
 
 // feel takes in a packet of the device.
 func (c *Dialogue) feel(dir int, letter byte, time int64) {
-	if dir != c.deviceDir {
+	if dir != int(c.deviceDir) {
 		return
 	}
 	p := &c.pulse
-	p.heard, p.told = max(p.heard, time), 0
+	p.heard, c.told = max(p.heard, time), 0
 	switch letter {
 	case 'H':
 		if p.beat > 0 && time > p.beat {
@@ -90,7 +89,7 @@ func (c *Dialogue) feel(dir int, letter byte, time int64) {
 		}
 		p.beat = max(p.beat, time)
 	case 'L':
-		if c.device != "" {
+		if c.named {
 			c.d.add(&arrival{c.conn, c.device, time})
 		}
 	}
@@ -108,7 +107,7 @@ func (c *Dialogue) pulseDue() int64 {
 	if p.period == 0 || c.standing != confirmed || c.half[c.deviceDir].ended != running {
 		return 0
 	}
-	switch p.told {
+	switch c.told {
 	case 0:
 		return p.late()
 	case 1:
@@ -121,10 +120,10 @@ func (c *Dialogue) pulseDue() int64 {
 func (c *Dialogue) checkPulse(now int64) {
 	for due := c.pulseDue(); due > 0 && due <= now; due = c.pulseDue() {
 		p := &c.pulse
-		p.told++
+		c.told++
 		n := &Note{ID: HeartbeatMissed, Conn: c.conn, Device: c.device, Time: p.heard + p.period}
 		n.Message = fmt.Sprintf("nothing from the device since %s: heartbeats came every %s", clockTime(p.heard), span(p.period))
-		if p.told > 1 {
+		if c.told > 1 {
 			n.ID, n.Time = DeviceSilent, due
 			n.Message = fmt.Sprintf("nothing from the device since %s, for three heartbeats of %s, and the connection is open", clockTime(p.heard), span(p.period))
 		}

@@ -31,7 +31,7 @@ type pulseConn struct {
 func openPulse(d *Dissector, stream int, now int64) *pulseConn {
 	a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, 1}), uint16(40000+stream))
 	b := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, 2}), 9000)
-	c := d.Open(Opening{Stream: stream, Addr: [2]netip.AddrPort{a, b}, Opener: true, FromStart: [2]bool{true, true}, Time: now})
+	c := opened(d, Opening{Stream: stream, Addr: [2]netip.AddrPort{a, b}, Opener: true, FromStart: [2]bool{true, true}, Time: now})
 	return &pulseConn{d: d, c: c}
 }
 

@@ -38,9 +38,6 @@ func (r Reason) String() string {
 
 // TCP tells what TCP's own numbers prove about a connection, at the moment when it is asked.
 type TCP interface {
-	// AckedAt tells whether the receiver of a direction has acknowledged its bytes before a stream offset, and in
-	// which capture packet.
-	AckedAt(dir int, end int64) (packet int64, ok bool)
 	// ResentAt lists capture packets that carried again what stands between two stream offsets.
 	ResentAt(dir int, from, to int64) []int64
 	// EndedAt returns the capture packet that ended a direction, 0 if none did.
@@ -49,12 +46,14 @@ type TCP interface {
 
 // explain gives an unanswered request its reason, and the capture packets that prove it.
 func (c *Dialogue) explain(h *half, t *transaction, timeout bool) {
-	from, end := t.offset, t.offset+int64(t.size)
+	from, end := t.offset, t.end()
 	var again []int64
-	acked, delivered := int64(0), false
 	if c.tcp != nil {
 		again = c.tcp.ResentAt(h.dir, from, end)
-		acked, delivered = c.tcp.AckedAt(h.dir, end)
+	}
+	acked, delivered := t.acked, t.acked > 0
+	if !delivered {
+		acked, delivered = c.acks.at(h.dir, end)
 	}
 	switch {
 	case t.reason == AnsweredLate: // the answer is at hand
@@ -86,10 +85,8 @@ func (c *Dialogue) gapEvidence(h *half) []int64 {
 	if !h.gaps {
 		return nil
 	}
-	if c.tcp != nil {
-		if packet, ok := c.tcp.AckedAt(h.dir, h.gapEnd); ok {
-			return []int64{packet}
-		}
+	if packet, ok := c.acks.at(h.dir, h.gapEnd); ok {
+		return []int64{packet}
 	}
 	if h.gapPacket > 0 {
 		return []int64{h.gapPacket}

@@ -66,7 +66,7 @@ func (c *Dialogue) update() {
 	if c.changed {
 		c.changed = false
 		u := c.d.rec.conns.get()
-		*u = connUpdate{c.conn, c.deviceDir, c.device}
+		*u = connUpdate{c.conn, int(c.deviceDir), c.device}
 		c.d.add(u)
 	}
 }
@@ -251,7 +251,7 @@ func (c *Dialogue) noteGap(h *half, off, n, time, packet int64) {
 
 func (c *Dialogue) noteMidstream() {
 	r := protocol.CaptureMidstream
-	v := &Violation{Rule: r, Conn: c.conn, dir: c.deviceDir, Time: c.start, Hint: r.Hint, device: true}
+	v := &Violation{Rule: r, Conn: c.conn, dir: int(c.deviceDir), Time: c.start, Hint: r.Hint, device: true}
 	v.Message = "the connection was open before the capture started"
 	c.emitViolation(v)
 }
@@ -263,7 +263,7 @@ func (c *Dialogue) emitStream() {
 	}
 	c.out(&Stream{
 		OneSided: one,
-		Conn:     c.conn, Client: c.conn.Addr[0], Server: c.conn.Addr[1], Device: c.device, Start: c.start, End: c.last, State: c.state,
+		Conn:     c.conn, Client: c.conn.Addr[0], Server: c.conn.Addr[1], Device: c.device, Start: c.start, End: max(c.last, c.spots[0].lastTime, c.spots[1].lastTime), State: c.state,
 		Frames: c.frames, Transactions: c.transactions, Violations: c.violations, Missing: c.missing,
 	})
 }

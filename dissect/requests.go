@@ -31,6 +31,7 @@ type transaction struct {
 	hasError                  bool
 	reason                    Reason  // why it has no answer
 	evidence                  []int64 // capture packets that prove it
+	acked                     int64   // the capture packet that acknowledged all of it, 0 while none has
 
 	faults int                // of the request: they explain a silence
 	doubt  protocol.Artefacts // what makes it uncertain that it is a request
@@ -129,9 +130,9 @@ const maxOutstanding = 1 << 16
 // requests are one side's requests: those outstanding, in the order of their times, and the latest finished ones.
 type requests struct {
 	first, last *transaction
+	unacked     *transaction         // the first one of which the peer's TCP has not acknowledged all
 	n, visible  int32                // of the outstanding ones; of those, the ones that an answer finds
 	index       map[sid]*transaction // of these, once there are many
-	early       map[sid]bool         // what orphan responses carried: their requests may yet be found
 	done        history
 }
 
@@ -177,14 +178,6 @@ func (r *requests) letterOf(id sid) byte {
 	return 0
 }
 
-// cameEarly remembers the session ID of a response without a request.
-func (r *requests) cameEarly(id sid) {
-	if r.early == nil || len(r.early) >= maxFinished {
-		r.early = make(map[sid]bool)
-	}
-	r.early[id] = true
-}
-
 // excuse makes nobody responsible for the silence after the requests that wait now.
 func (r *requests) excuse() {
 	for t := r.first; t != nil; t = t.next {
@@ -218,6 +211,9 @@ func (r *requests) enqueue(t *transaction) {
 		r.first = t
 	}
 	r.last = t
+	if r.unacked == nil && t.acked == 0 {
+		r.unacked = t
+	}
 	r.n++
 	switch {
 	case r.index != nil:
@@ -265,6 +261,9 @@ func (t *transaction) hideOlder() {
 }
 
 func (r *requests) unlink(t *transaction) {
+	if t == r.unacked {
+		r.unacked = t.next
+	}
 	if t.prev != nil {
 		t.prev.next = t.next
 	} else {
@@ -316,13 +315,15 @@ func (r *requests) oldest() *transaction { return r.first }
 
 // past is what is remembered of a finished transaction: of connections there are many, so it is small.
 type past struct {
-	id   uint64
-	rest int64 // the request's time since the connection's start (ns), the letter, the state
+	id uint64
+	// rest is the request's time (ns), the letter, the state: of the time, as many of the lower bits as there is room for.
+	rest uint64
 }
 
 const (
 	stateBits  = 3
 	letterBits = 4
+	timeShift  = stateBits + letterBits
 )
 
 // letterCodes number the type letters from 1.
@@ -343,20 +344,25 @@ func (p past) letter() byte {
 	return 0
 }
 
-// history are the latest finished transactions of a requester: a ring, with an index by session ID.
-type history struct {
-	index []uint32 // open addressing; a part of a hash, and 1 more than the place in the ring; 0 where it is free
-	list  []past
-	start int64 // of the connection
-	next  int32 // in the ring, once it is full
+// time is that of the request (ns), if it is within two years of a time of its connection.
+func (p past) time(near int64) int64 {
+	return near + (int64(p.rest)>>timeShift-near)<<timeShift>>timeShift
 }
 
-// time is that of the request (ns).
-func (f *history) time(p past) int64 { return f.start + p.rest>>(stateBits+letterBits) }
+// history are the latest finished transactions of a requester: a ring, with an index by session ID. Both stand in one piece of memory, of
+// which there is one for each connection, and each request looks at it: so there is a word for what would otherwise be a slice.
+type history struct {
+	// words are the ring, two for each place; behind it is the index, which has twice as many places, four in a word. Of these, each is 0
+	// where it is free, else a part of a hash and 1 more than the place in the ring.
+	words []uint64
+	n     uint16 // places of the ring that are used
+	next  uint16 // in the ring, once it is full
+	log   uint8  // the ring has 1<<log places, if there are words
+}
+
+const placeBits = 11 // enough for maxFinished, and 0
 
 func (s sid) word() uint64 { return binary.LittleEndian.Uint64(s[:]) }
-
-const placeBits = 16
 
 // hash spreads session IDs; its lower bits choose the place in the index, the upper ones stand in it.
 func hash(id uint64) uint64 {
@@ -364,91 +370,162 @@ func hash(id uint64) uint64 {
 	return h ^ h>>32
 }
 
-func mark16(h uint64) uint32 { return uint32(h>>48) << placeBits }
+// markOf is what of a hash stands in the index.
+func markOf(h uint64) uint16 { return uint16(h>>(64-16+placeBits)) << placeBits }
+
+// size is the number of places of the ring.
+func (f *history) size() int {
+	if f.words == nil {
+		return 0
+	}
+	return 1 << f.log
+}
+
+func (f *history) mask() uint64 { return 2<<f.log - 1 }
+
+// entry returns a place of the index.
+func (f *history) entry(i uint64) uint16 {
+	return uint16(f.words[2<<f.log+i>>2] >> (i & 3 * 16))
+}
+
+func (f *history) setEntry(i uint64, x uint16) {
+	w := &f.words[2<<f.log+i>>2]
+	*w = *w&^(0xffff<<(i&3*16)) | uint64(x)<<(i&3*16)
+}
+
+func (f *history) at(place int) past { return past{f.words[2*place], f.words[2*place+1]} }
+
+func (f *history) set(place int, p past) { f.words[2*place], f.words[2*place+1] = p.id, p.rest }
 
 // find returns what is remembered by a session ID, and its place.
 func (f *history) find(s sid) (p past, at int32, ok bool) {
-	if len(f.index) == 0 {
+	if f.n == 0 {
 		return past{}, 0, false
 	}
 	id := s.word()
-	h := hash(id)
-	mask := uint64(len(f.index) - 1)
-	for i := h & mask; f.index[i] != 0; i = (i + 1) & mask {
-		if x := f.index[i]; x>>placeBits == mark16(h)>>placeBits {
-			if at := int32(x&(1<<placeBits-1)) - 1; f.list[at].id == id {
-				return f.list[at], at, true
+	h, mask := hash(id), f.mask()
+	for i := h & mask; ; i = (i + 1) & mask {
+		x := f.entry(i)
+		if x == 0 {
+			return past{}, 0, false
+		}
+		if x&^(1<<placeBits-1) == markOf(h) {
+			if at := int(x&(1<<placeBits-1)) - 1; f.words[2*at] == id {
+				return f.at(at), int32(at), true
 			}
 		}
 	}
-	return past{}, 0, false
 }
 
 // has reports whether a session ID is remembered.
 func (f *history) has(s sid) bool {
-	if len(f.index) == 0 {
-		return false
-	}
 	_, _, ok := f.find(s)
 	return ok
 }
 
 // remember keeps a finished transaction in the place of the one that was remembered first, and returns that.
 func (f *history) remember(t *transaction, s *stock) int32 {
-	p := past{t.id.word(), (t.requestTime-f.start)<<(stateBits+letterBits) | int64(letterCodes[t.letter])<<stateBits | int64(t.state)}
+	p := past{t.id.word(), uint64(t.requestTime)<<timeShift | uint64(letterCodes[t.letter])<<stateBits | uint64(t.state)}
 	if !t.fresh {
 		if _, at, ok := f.find(t.id); ok {
-			f.list[at] = p
+			f.set(int(at), p)
 			return at
 		}
 	}
-	at := len(f.list)
+	at := int(f.n)
 	if at < maxFinished {
-		f.grow(s)
-		f.list = append(f.list, p)
+		if at == f.size() {
+			f.grow(s)
+		}
+		f.n++
 	} else {
 		at = int(f.next)
 		f.next = (f.next + 1) % maxFinished
-		f.forget(f.list[at].id)
-		f.list[at] = p
+		if at%(maxFinished/2) == 0 {
+			f.reindex()
+		}
 	}
+	f.set(at, p)
 	f.put(p.id, at)
 	return int32(at)
 }
 
-// grow makes room for one more: at most four fifths of the index are used.
+// reindex makes the index anew. Once the ring is full, each that is remembered takes the place of another one, which the index still leads to:
+// nothing is wrong with that, as a place tells its session ID, but the index would fill.
+func (f *history) reindex() {
+	clear(f.words[2<<f.log:])
+	for i := range int(f.n) {
+		f.put(f.words[2*i], i)
+	}
+}
+
+// grow makes room for twice as many.
 func (f *history) grow(s *stock) {
-	if n := len(f.list); n == cap(f.list) {
-		bigger := s.pasts.get(max(4, 2*n))[:n]
-		copy(bigger, f.list)
-		s.pasts.put(f.list)
-		f.list = bigger
+	old := *f
+	if f.words != nil {
+		f.log++
+	} else {
+		f.log = leastLog
 	}
-	if 5*(len(f.list)+1) <= 4*len(f.index) {
-		return
+	f.words = s.histories.get(f.log)
+	copy(f.words, old.words[:2*int(f.n)])
+	f.reindex()
+	s.histories.put(old)
+}
+
+func (f *history) put(id uint64, at int) {
+	h, mask := hash(id), f.mask()
+	i := h & mask
+	for f.entry(i) != 0 {
+		i = (i + 1) & mask
 	}
-	n := max(8, 2*len(f.index))
-	s.places.put(f.index)
-	f.index = s.places.get(n)[:n]
-	clear(f.index)
-	for i := range f.list {
-		f.put(f.list[i].id, i)
-	}
+	f.setEntry(i, markOf(h)|uint16(at+1))
 }
 
 // release gives back the memory of the history of a connection that has ended.
 func (f *history) release(s *stock) {
-	s.pasts.put(f.list)
-	s.places.put(f.index)
-	f.list, f.index = nil, nil
+	s.histories.put(*f)
+	*f = history{}
 }
 
 // stock keeps memory to be used again: connections come and go, and what waits in them.
 type stock struct {
-	pasts  shelf[past]
-	places shelf[uint32]
-	bytes  shelf[byte]
-	segs   shelf[segment]
+	histories histories
+	bytes     shelf[byte]
+	segs      shelf[segment]
+}
+
+const (
+	leastLog = 3
+	mostLog  = 10 // for maxFinished
+)
+
+// histories keeps the memory of histories, by the logarithms of their sizes.
+type histories struct {
+	free [mostLog + 1][][]uint64
+	n    int // words in all
+}
+
+// get returns memory for a history; what is in it is left from before.
+func (k *histories) get(log uint8) []uint64 {
+	list := &k.free[log]
+	n := len(*list)
+	if n == 0 {
+		return make([]uint64, 2<<log+2<<log/4)
+	}
+	x := (*list)[n-1]
+	(*list)[n-1] = nil
+	*list = (*list)[:n-1]
+	k.n -= len(x)
+	return x
+}
+
+// put takes back the memory of a history, which may have none.
+func (k *histories) put(f history) {
+	if n := len(f.words); n > 0 && k.n+n <= 2*maxShelf {
+		k.n += n
+		k.free[f.log] = append(k.free[f.log], f.words)
+	}
 }
 
 // fewSegments is how many segments wait mostly.
@@ -493,41 +570,6 @@ func (s *shelf[T]) put(x []T) {
 		list := &s.free[bits.TrailingZeros(uint(n))]
 		*list = append(*list, x)
 		s.n += n
-	}
-}
-
-func (f *history) put(id uint64, at int) {
-	h, mask := hash(id), len(f.index)-1
-	i := int(h) & mask
-	for f.index[i] != 0 {
-		i = (i + 1) & mask
-	}
-	f.index[i] = mark16(h) | uint32(at+1)
-}
-
-// idAt returns the session ID that a place of the index is for.
-func (f *history) idAt(i int) uint64 { return f.list[f.index[i]&(1<<placeBits-1)-1].id }
-
-// forget takes a session ID out of the index, and moves those up that it was in the way of.
-func (f *history) forget(id uint64) {
-	mask := len(f.index) - 1
-	i := int(hash(id)) & mask
-	for f.idAt(i) != id {
-		i = (i + 1) & mask
-	}
-	for j := i; ; {
-		f.index[i] = 0
-		for {
-			j = (j + 1) & mask
-			if f.index[j] == 0 {
-				return
-			}
-			if home := int(hash(f.idAt(j))) & mask; (j-home)&mask >= (j-i)&mask {
-				break
-			}
-		}
-		f.index[i] = f.index[j]
-		i = j
 	}
 }
 

@@ -8,7 +8,7 @@ func (c *Dialogue) checkLogin(s *settled) {
 		return
 	}
 	if key := deviceKey(s.Frame); key != "" {
-		c.device, c.changed = key, true
+		c.device, c.named, c.changed = key, true, true
 	}
 	ss := &c.session
 	if ss.loggedIn && !c.gapSince(c.loginTime) {
@@ -45,25 +45,26 @@ func (c *Dialogue) loggedIn(f *Frame) {
 	tok := token(b)
 	ss := &c.session
 	ss.loggedIn, ss.sure, ss.token, ss.carried, c.loginTime = true, true, tok, false, f.Time
-	delete(ss.ended, tok)
+	delete(c.ended, tok)
 	c.d.issue(tok, c.device, true)
 }
 
 // loggedOut ends the token of a logout.
 func (c *Dialogue) loggedOut(t *transaction) {
 	ss := &c.session
-	if ss.ended == nil || len(ss.ended) >= maxTokens {
-		ss.ended = make(map[token]int64)
+	if c.ended == nil || len(c.ended) >= maxTokens {
+		c.ended = make(map[token]int64)
 	}
-	ss.ended[t.token] = t.responseTime
+	c.ended[t.token] = t.responseTime
 	ss.loggedIn, ss.sure = false, false
 }
 
 // nameBy takes the device that a token was issued to, where it is not known otherwise.
 func (c *Dialogue) nameBy(t token) {
-	if c.device == "" {
+	if !c.named {
 		c.device = c.d.issuedTo(t)
-		c.changed = c.changed || c.device != ""
+		c.named = c.device != ""
+		c.changed = c.changed || c.named
 	}
 }
 
@@ -79,7 +80,7 @@ func (c *Dialogue) checkToken(s *settled) {
 	t := token(b)
 	c.nameBy(t)
 	ss := &c.session
-	out, ended := ss.ended[t]
+	out, ended := c.ended[t]
 	switch {
 	case ended:
 		s.blameSince(out, protocol.TokenAfterLogout, "the %s carries the token that a logout has ended", protocol.Name(s.Letter))

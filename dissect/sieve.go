@@ -80,7 +80,7 @@ func (h *half) cleared() int64 {
 	if v == nil || v.around != h.surroundings() || v.early != d.earlyCount() || h.echoes(v.view) {
 		return 0
 	}
-	if k := h.c.chronicle; h.epoch != h.c.changes+d.issueCount() && (k == nil || len(h.buf) < fewBytes || !h.untouched(&k.heard[h.dir], k)) {
+	if k := h.c.chronicle; h.epoch != uint64(h.c.changes)+d.issueCount() && (k == nil || len(h.buf) < fewBytes || !h.untouched(&k.heard[h.dir], k)) {
 		return 0
 	}
 	return v.clear

@@ -24,7 +24,7 @@ func (t *timer) stands() bool {
 		return false
 	}
 	if dir := t.order % timerKinds; dir < generalTimer {
-		return t.c.wait[dir].until == t.at && t.c.order == t.order/timerKinds
+		return t.c.waitsUntil(int(dir)) == t.at && t.c.order == t.order/timerKinds
 	}
 	return t.c.deadline == t.at && t.c.order == t.order/timerKinds && !t.c.finished && t.c.standing != rejected
 }
@@ -163,7 +163,7 @@ func (t *timers) pop() (x timer) {
 		return x
 	}
 	if c := t.peek().c; c != nil { // the next one: it is near the processor when its time has come
-		t.touched += c.deadline + c.pulse.heard + c.half[0].pos + c.half[1].pos
+		t.touched += c.deadline + c.pulse.heard + c.spots[0].pos + c.spots[1].pos
 	}
 	return x
 }
@@ -339,7 +339,7 @@ func (c *Dialogue) tick() {
 		return
 	}
 	now := c.d.now
-	if c.easy && !c.half[0].requests.late(now-c.d.timeout) && !c.half[1].requests.late(now-c.d.timeout) {
+	if c.easy && !c.spots[0].requests.late(now-c.d.timeout) && !c.spots[1].requests.late(now-c.d.timeout) {
 		c.tickEasily(now)
 		return
 	}
@@ -366,14 +366,14 @@ func (c *Dialogue) tickEasily(now int64) {
 		c.letGo(now)
 	}
 	p := &c.pulse
-	if p.period == 0 || p.told > 0 || p.late() <= now || c.holding {
+	if p.period == 0 || c.told > 0 || p.late() <= now || c.holding {
 		c.checkPulse(now)
 		c.arm()
 		return
 	}
 	at := p.late()
-	for i := range c.half {
-		if t := c.half[i].requests.first; t != nil {
+	for i := range c.spots {
+		if t := c.spots[i].requests.first; t != nil {
 			at = min(at, c.lateFrom(t))
 		}
 	}

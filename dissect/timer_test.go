@@ -19,7 +19,7 @@ func TestTimersComeInOrder(t *testing.T) {
 			case 0, 1, 2: // a packet that waits
 				c := &Dialogue{order: i}
 				x := timer{at: now + second - r.Int64N(2)*r.Int64N(second), order: i * timerKinds, c: c}
-				c.wait[0].until, c.wait[0].place = x.at, w.push(x, now, timeout)
+				c.spots[0].lastTime, c.wait[0].timed, c.wait[0].place = x.at-second, true, w.push(x, now, timeout)
 				model = append(model, x)
 				if k := r.IntN(len(model)); model[k].c.wait[0].place > 0 { // one of them waits no more
 					w.cancel(model[k].c.wait[0].place)
@@ -34,7 +34,7 @@ func TestTimersComeInOrder(t *testing.T) {
 			case 5:
 				if n := len(model); n > 0 && r.IntN(4) == 0 { // some do not stand any more
 					x := &model[r.IntN(n)]
-					x.c.deadline, x.c.wait[0].until = 0, 0
+					x.c.deadline, x.c.wait[0].timed = 0, false
 					w.keep()
 					model = slices.DeleteFunc(model, func(x timer) bool { return !x.stands() })
 				}

@@ -17,35 +17,24 @@ func (d *Dissector) Usual(c *Dialogue, dir int, b []byte, w Whole) bool {
 	if !c.easy || !w.Push || len(b) <= protocol.StatusAt {
 		return false
 	}
-	h := &c.half[dir&1]
-	if c.waits != 0 && !c.endsWait(h, b, w) {
+	dir &= 1
+	if c.waits != 0 && !c.endsWait(dir, b, w) {
 		return false
 	}
 	x := &write{b, w.Offset, w.Time, w.Packet}
-	if b[0] == 'R' && !c.usualResponse(h, x) || b[0] != 'R' && !c.usualRequest(h, x) {
+	if b[0] == 'R' && !c.usualResponse(dir, x) || b[0] != 'R' && !c.usualRequest(dir, x) {
 		return false
 	}
-	c.last = max(c.last, w.Time)
-	c.d.short++
+	d.short++
 	if d.out != nil {
 		d.flush()
 	}
 	return true
 }
 
-// dirOf is the direction of a half, other the half of the other direction: what stands in the half is farther away.
-func (c *Dialogue) dirOf(h *half) int {
-	if h == &c.half[1] {
-		return 1
-	}
-	return 0
-}
-
-func (c *Dialogue) other(h *half) *half { return &c.half[1-c.dirOf(h)] }
-
 // ease notes whether packets may be settled the usual way from here on: nothing is in doubt on the connection, and nothing waits.
 func (c *Dialogue) ease() {
-	c.easy = c.standing == confirmed && c.sideKnown && !c.uncertain && !c.finished && len(c.unclaimed) == 0 && c.session.ended == nil &&
+	c.easy = c.standing == confirmed && c.sideKnown && !c.uncertain && !c.finished && len(c.unclaimed) == 0 && c.ended == nil &&
 		c.half[0].calm() && c.half[1].calm() && !c.d.opts.Thorough && c.d.timeout > second // else what waits for a tail may wait too long
 	if c.easy {
 		c.half[0].rest()
@@ -56,7 +45,7 @@ func (c *Dialogue) ease() {
 // calm reports whether nothing is in doubt in a direction.
 func (h *half) calm() bool {
 	return h.adrift == inStep && !h.gaps && !h.stalled && h.ended == running && !h.silent && len(h.buf) == 0 && !h.midWrite && !h.shaky &&
-		h.requests.early == nil && (h.fromStart || h.began != 0)
+		h.early == nil && (h.fromStart || h.began != 0)
 }
 
 // leave leaves the usual way: what waits is put where the long way looks for it.
@@ -69,6 +58,9 @@ func (c *Dialogue) leave() {
 		h, w := &c.half[i], &c.wait[i]
 		h.scanned = max(h.scanned, h.pos)
 		if w.size > 0 {
+			if w.acked > 0 && c.acks != nil {
+				c.acks.Add(i, h.pos+int64(w.size), w.acked)
+			}
 			h.add(h.pos, w.raw[:w.size], segment{start: h.pos, end: h.pos + int64(w.size), time: w.time, packet: w.packet, push: true})
 			c.endWait(i)
 		}
@@ -78,20 +70,32 @@ func (c *Dialogue) leave() {
 // waiting is a packet that may be whole, or go on with an optional tail.
 type waiting struct {
 	time, packet int64
-	until        int64  // its timer, 0 if there is none
+	acked        int64  // the capture packet that acknowledged it, 0 while none has
 	place        uint32 // of the timer, 0 if it has no place to be found again
 	size         uint8  // 0 if nothing waits
-	raw          [protocol.TokenAt + protocol.TokenSize]byte
+	timed        bool   // it has a timer
+	raw          [mostWaiting]byte
+}
+
+// mostWaiting is the size of the largest packet that has an optional tail, without it.
+const mostWaiting = protocol.TokenAt + protocol.TokenSize
+
+// waitsUntil is when the time is over for which a packet waits in a direction, 0 if none does.
+func (c *Dialogue) waitsUntil(dir int) int64 {
+	if !c.wait[dir].timed {
+		return 0
+	}
+	return c.spots[dir].lastTime + second
 }
 
 // endWait tells that what waited is settled, or goes the long way.
 func (c *Dialogue) endWait(dir int) {
 	w := &c.wait[dir]
-	until := w.until
-	w.size, w.until = 0, 0
+	timed := w.timed
+	w.size, w.timed = 0, false
 	c.waits &^= 1 << dir
 	switch {
-	case until == 0:
+	case !timed:
 	case w.place > 0:
 		c.d.timers.cancel(w.place)
 	default:
@@ -107,29 +111,30 @@ type write struct {
 }
 
 // waitFor keeps a packet whose optional tail may yet come.
-func (c *Dialogue) waitFor(h *half, w *write) bool {
-	dir := c.dirOf(h)
-	x := &c.wait[dir]
-	if c.d.now-max(h.lastTime, w.time) >= second || len(w.b) > len(x.raw) {
+func (c *Dialogue) waitFor(dir int, w *write) bool {
+	x, s := &c.wait[dir], &c.spots[dir]
+	if c.d.now-max(s.lastTime, w.time) >= second || len(w.b) > len(x.raw) {
 		return false
 	}
-	h.lastTime, h.latest = max(h.lastTime, w.time), max(h.latest, w.packet)
-	x.time, x.packet, x.until, x.size = w.time, w.packet, h.lastTime+second, uint8(len(w.b))
+	s.lastTime, s.latest = max(s.lastTime, w.time), max(s.latest, w.packet)
+	x.time, x.packet, x.acked, x.timed, x.size = w.time, w.packet, 0, true, uint8(len(w.b))
 	copy(x.raw[:], w.b)
 	c.waits |= 1 << dir
-	x.place = c.d.timers.push(timer{at: x.until, order: c.order*timerKinds + int64(dir), c: c}, c.d.now, c.d.timeout)
+	if c.ahead>>dir&1 != 0 {
+		x.acked, _ = c.acks.at(dir, w.offset+int64(len(w.b)))
+	}
+	x.place = c.d.timers.push(timer{at: s.lastTime + second, order: c.order*timerKinds + int64(dir), c: c}, c.d.now, c.d.timeout)
 	return true
 }
 
 // endsWait settles what waits to see whether an optional tail comes, if b comes instead. It returns false if b may be the tail, or
 // else may need to be looked at beside what waits.
-func (c *Dialogue) endsWait(h *half, b []byte, w Whole) bool {
+func (c *Dialogue) endsWait(dir int, b []byte, w Whole) bool {
 	for i := range c.wait {
-		if c.waits>>i&1 != 0 && c.d.now >= c.wait[i].until {
+		if c.waits>>i&1 != 0 && c.d.now >= c.waitsUntil(i) {
 			return false // it has waited long enough, though its timer is not due yet
 		}
 	}
-	dir := c.dirOf(h)
 	if c.waits>>dir&1 != 0 && (!c.follows(dir, b) || !c.settleWait(dir)) {
 		return false
 	}
@@ -146,7 +151,7 @@ func (c *Dialogue) endsWait(h *half, b []byte, w Whole) bool {
 func (c *Dialogue) follows(dir int, b []byte) bool {
 	if b[0] == 'R' {
 		id, x := b[1:protocol.HeaderSize], &c.wait[1-dir]
-		return c.half[1-dir].requests.outstanding(sid(id)) || c.waits>>(1-dir)&1 != 0 && x.raw[0] != 'R' && string(x.raw[1:protocol.HeaderSize]) == string(id)
+		return c.spots[1-dir].requests.outstanding(sid(id)) || c.waits>>(1-dir)&1 != 0 && x.raw[0] != 'R' && string(x.raw[1:protocol.HeaderSize]) == string(id)
 	}
 	if len(b) < protocol.TokenAt+protocol.TokenSize || requestWays[b[0]] == nil {
 		return false
@@ -157,26 +162,26 @@ func (c *Dialogue) follows(dir int, b []byte) bool {
 
 // settleWait settles the packet that waits in a direction, without a tail.
 func (c *Dialogue) settleWait(dir int) bool {
-	h, x := &c.half[dir], &c.wait[dir]
-	w := &write{x.raw[:x.size], h.pos, x.time, x.packet}
+	s, x := &c.spots[dir], &c.wait[dir]
+	w := &write{x.raw[:x.size], s.pos, x.time, x.packet}
 	if !c.d.opts.Brief {
 		w.b = c.d.rec.keepRaw(w.b)
 	}
 	if w.b[0] == 'R' {
-		t, l := c.answeredBy(h, w)
+		t, l := c.answeredBy(dir, w)
 		if t == nil || l.fixed != len(w.b) || !l.tail {
 			return false
 		}
-		c.respond(h, t, l.layout, false, w)
+		c.respond(dir, t, l.layout, false, w)
 	} else {
-		l := c.requestWay(h, w.b)
-		if l == nil || l.fixed != len(w.b) || !l.tail || !c.unsuspicious(h, w.b) {
+		l := c.requestWay(dir, w.b)
+		if l == nil || l.fixed != len(w.b) || !l.tail || !c.unsuspicious(s, w.b) {
 			return false
 		}
-		c.request(h, l.layout, false, w)
+		c.request(dir, l.layout, false, w, x.acked)
 	}
 	c.endWait(dir)
-	h.passed(w)
+	s.passed(w)
 	return true
 }
 
@@ -184,8 +189,8 @@ func (c *Dialogue) settleWait(dir int) bool {
 // that came earlier and waits as long.
 func (c *Dialogue) tickWait(dir int) {
 	x, y := &c.wait[dir], &c.wait[1-dir]
-	both := y.size > 0 && y.until == x.until && y.packet < x.packet
-	x.until = 0
+	both := y.timed && c.waitsUntil(1-dir) == c.waitsUntil(dir) && y.packet < x.packet
+	x.timed = false
 	if (!both || c.settleWait(1-dir)) && c.settleWait(dir) {
 		c.d.short++
 		return
@@ -228,16 +233,16 @@ var requestWays, answerWays = func() (requests, answers [256]*way) {
 }()
 
 // requestWay returns the way of a request that this side may send, nil if it is none.
-func (c *Dialogue) requestWay(h *half, b []byte) *way {
+func (c *Dialogue) requestWay(dir int, b []byte) *way {
 	l := requestWays[b[0]]
-	if l == nil || len(b) < l.fixed || l.from != c.sideOf(c.dirOf(h)) {
+	if l == nil || len(b) < l.fixed || l.from != c.sideOf(dir) {
 		return nil
 	}
 	return l
 }
 
-func (c *Dialogue) usualRequest(h *half, w *write) bool {
-	l := c.requestWay(h, w.b)
+func (c *Dialogue) usualRequest(dir int, w *write) bool {
+	l := c.requestWay(dir, w.b)
 	if l == nil {
 		return false
 	}
@@ -246,28 +251,29 @@ func (c *Dialogue) usualRequest(h *half, w *write) bool {
 	case l.lengthWidth > 0:
 		n += number(w.b[l.lengthAt:], l.lengthWidth, c.d.opts.LittleEndian)
 	case l.tail && len(w.b) == n:
-		return c.waitFor(h, w)
+		return c.waitFor(dir, w)
 	case l.tail:
-		n, tail = c.tailEnd(h, w.b, n, w.b[protocol.TokenAt:][:protocol.TokenSize]), true
+		n, tail = c.tailEnd(dir, w.b, n, w.b[protocol.TokenAt:][:protocol.TokenSize]), true
 	}
-	if n != len(w.b) || !c.unsuspicious(h, w.b) {
+	s := &c.spots[dir]
+	if n != len(w.b) || !c.unsuspicious(s, w.b) {
 		return false
 	}
-	c.request(h, l.layout, tail, w)
-	h.passed(w)
+	c.request(dir, l.layout, tail, w, 0)
+	s.passed(w)
 	return true
 }
 
 // tailEnd is where the tail of a packet that starts at x ends, 0 where another reading of the packet is confirmed by what stands in it.
-func (c *Dialogue) tailEnd(h *half, b []byte, x int, vouched []byte) int {
+func (c *Dialogue) tailEnd(dir int, b []byte, x int, vouched []byte) int {
 	for k := range min(maxStray+1, len(b)-x) {
-		if isLetter[b[x+k]] && c.strongInside(h, b[x+k:], vouched) {
+		if isLetter[b[x+k]] && c.strongInside(dir, b[x+k:], vouched) {
 			return 0
 		}
 	}
 	if len(b) >= x+2 {
 		for _, n := range [2]int{int(b[x]) | int(b[x+1])<<8, int(b[x])<<8 | int(b[x+1])} {
-			if y := x + 2 + n; y < len(b) && isLetter[b[y]] && c.strongInside(h, b[y:], vouched) {
+			if y := x + 2 + n; y < len(b) && isLetter[b[y]] && c.strongInside(dir, b[y:], vouched) {
 				return 0
 			}
 		}
@@ -283,13 +289,13 @@ var isLetter = func() (is [256]bool) {
 }()
 
 // strongInside is strong for bytes inside a write.
-func (c *Dialogue) strongInside(h *half, b, vouched []byte) bool {
-	if x := &c.wait[1-c.dirOf(h)]; c.waits != 0 && x.size > 0 && len(b) >= protocol.HeaderSize && string(b[1:protocol.HeaderSize]) == string(x.raw[1:protocol.HeaderSize]) {
+func (c *Dialogue) strongInside(dir int, b, vouched []byte) bool {
+	if x := &c.wait[1-dir]; c.waits != 0 && x.size > 0 && len(b) >= protocol.HeaderSize && string(b[1:protocol.HeaderSize]) == string(x.raw[1:protocol.HeaderSize]) {
 		return true // it may be
 	}
 	switch {
 	case b[0] == 'R':
-		return len(b) >= protocol.HeaderSize && c.other(h).requests.outstanding(sid(b[1:protocol.HeaderSize]))
+		return len(b) >= protocol.HeaderSize && c.spots[1-dir].requests.outstanding(sid(b[1:protocol.HeaderSize]))
 	case b[0] == 'L' || len(b) < protocol.TokenAt+protocol.TokenSize:
 		return false // a login is a write of its own
 	}
@@ -299,14 +305,14 @@ func (c *Dialogue) strongInside(h *half, b, vouched []byte) bool {
 
 // unsuspicious reports whether a request breaks no rule that a request can break: its session ID is new, and
 // its token the right one.
-func (c *Dialogue) unsuspicious(h *half, b []byte) bool {
-	r := &h.requests
+func (c *Dialogue) unsuspicious(s *spot, b []byte) bool {
+	r := &s.requests
 	id, ss := sid(b[1:protocol.HeaderSize]), &c.session
 	if r.n >= maxOutstanding || r.find(id) != nil || r.done.has(id) {
 		return false
 	}
 	t := b[protocol.TokenAt:][:protocol.TokenSize]
-	if c.device == "" {
+	if !c.named {
 		c.nameBy(token(t))
 	}
 	if ss.loggedIn {
@@ -317,8 +323,8 @@ func (c *Dialogue) unsuspicious(h *half, b []byte) bool {
 
 // answeredBy returns the request that a successful response answers in time, and the way of the response; nil if it is
 // not usual.
-func (c *Dialogue) answeredBy(h *half, w *write) (*transaction, *way) {
-	t := c.other(h).requests.find(sid(w.b[1:protocol.HeaderSize]))
+func (c *Dialogue) answeredBy(dir int, w *write) (*transaction, *way) {
+	t := c.spots[1-dir].requests.find(sid(w.b[1:protocol.HeaderSize]))
 	if t == nil || w.b[protocol.StatusAt] != 1 || w.time >= c.lateFrom(t) {
 		return nil, nil
 	}
@@ -329,23 +335,23 @@ func (c *Dialogue) answeredBy(h *half, w *write) (*transaction, *way) {
 	return t, l
 }
 
-func (c *Dialogue) usualResponse(h *half, w *write) bool {
-	t, l := c.answeredBy(h, w)
+func (c *Dialogue) usualResponse(dir int, w *write) bool {
+	t, l := c.answeredBy(dir, w)
 	if t == nil {
 		return false
 	}
 	n, tail := l.fixed, false
 	switch {
 	case l.tail && len(w.b) == n:
-		return c.waitFor(h, w)
+		return c.waitFor(dir, w)
 	case l.tail && len(w.b) > n:
-		n, tail = c.tailEnd(h, w.b, n, nil), true
+		n, tail = c.tailEnd(dir, w.b, n, nil), true
 	}
 	if n != len(w.b) {
 		return false
 	}
-	c.respond(h, t, l.layout, tail, w)
-	h.passed(w)
+	c.respond(dir, t, l.layout, tail, w)
+	c.spots[dir].passed(w)
 	return true
 }
 
@@ -357,9 +363,9 @@ func (c *Dialogue) armBy(at int64) {
 }
 
 // passed moves the boundary behind a packet that was settled.
-func (h *half) passed(w *write) {
-	h.pos = w.offset + int64(len(w.b))
-	h.lastTime, h.latest = max(h.lastTime, w.time), max(h.latest, w.packet)
+func (s *spot) passed(w *write) {
+	s.pos = w.offset + int64(len(w.b))
+	s.lastTime, s.latest = max(s.lastTime, w.time), max(s.latest, w.packet)
 }
 
 // Hint tells where Look is to look for the session ID in bytes, if they are a packet.
@@ -370,51 +376,29 @@ func Hint(b []byte) uint32 {
 	return uint32(hash(sid(b[1:protocol.HeaderSize]).word()))
 }
 
-// Next is what is known of the next bytes of a direction before they are looked at themselves: the first one, and their Hint.
-type Next struct {
-	Dir    uint8
-	Letter byte
-	Hint   uint32
-	Size   uint32
-}
-
-// Touch reads what the next bytes of a connection need, so that it is near the processor when they come. It returns a number that
-// means nothing.
-func (c *Dialogue) Touch(x Next) int64 {
-	d := x.Dir & 1
-	h, r := &c.half[d], &c.half[x.requester()]
-	n := c.deadline + c.frames + c.pulse.heard + h.pos + r.pos + r.requests.done.start
-	if x.Size <= uint32(len(c.wait[d].raw)) && (d == 0 || x.Letter != 'R') {
-		n += c.wait[d].until
+// Touch reads what the next bytes of a connection need, so that it is near the processor when they come; so many they are. It returns a
+// number that means nothing.
+func (c *Dialogue) Touch(dir uint8, size uint32) int64 {
+	n := c.deadline + c.order + c.spots[0].pos + c.spots[1].pos
+	if size <= mostWaiting {
+		n += c.wait[dir&1].packet
 	}
 	return n
 }
 
-// Look does so with what the session ID leads to, once Touch has brought the way to it.
-func (c *Dialogue) Look(x Next) (n int64) {
-	f := &c.half[x.requester()].requests.done
-	if len(f.index) > 0 {
-		n = int64(f.index[x.Hint&uint32(len(f.index)-1)])
+// Look does so with what the session ID of a request leads to, once Touch has brought the way to it; hint is its Hint.
+func (c *Dialogue) Look(dir uint8, hint uint32) uint64 {
+	f := &c.spots[dir&1].requests.done
+	if f.words == nil {
+		return 0
 	}
-	if x.Letter == 'R' && len(f.list) > 0 {
-		n += f.list[len(f.list)-1].rest
-	}
-	return n
+	return f.words[2<<f.log+uint64(hint)&f.mask()>>2]
 }
 
-// requester is the direction of the request, which the bytes are or answer.
-func (x *Next) requester() uint8 {
-	d := x.Dir & 1
-	if x.Letter == 'R' {
-		d = 1 - d
-	}
-	return d
-}
-
-// request settles a request.
-func (c *Dialogue) request(h *half, l *protocol.Layout, tail bool, w *write) {
-	t := c.newTransaction(sid(w.b[1:protocol.HeaderSize]), c.dirOf(h))
-	t.letter, t.requestTime, t.size, t.offset = w.b[0], w.time, len(w.b), w.offset
+// request settles a request, which was acknowledged by a capture packet, if that is not 0.
+func (c *Dialogue) request(dir int, l *protocol.Layout, tail bool, w *write, acked int64) {
+	t := c.newTransaction(sid(w.b[1:protocol.HeaderSize]), dir)
+	t.letter, t.requestTime, t.size, t.offset, t.acked = w.b[0], w.time, len(w.b), w.offset, acked
 	t.packets = append(t.packets, w.packet)
 	t.raw = append(t.raw, w.b[:min(len(w.b), maxBytes)]...)
 	if len(w.b) > maxBytes {
@@ -422,18 +406,21 @@ func (c *Dialogue) request(h *half, l *protocol.Layout, tail bool, w *write) {
 	}
 	t.secret[0] = [2]int{protocol.TokenAt, protocol.TokenAt + protocol.TokenSize}
 	t.token = token(w.b[protocol.TokenAt:])
-	h.requests.pushNew(t)
+	if c.ahead>>dir&1 != 0 {
+		c.ackedAhead(t)
+	}
+	c.spots[dir].requests.pushNew(t)
 	c.changes++
 	c.tellRequest(t.id)
 	c.armBy(c.lateFrom(t))
-	c.outWhole(h, l, tail, w, t.slot, 0)
+	c.outWhole(dir, l, tail, w, t.slot, 0)
 	c.carry(t.token)
 }
 
 // respond settles the answer to a request.
-func (c *Dialogue) respond(h *half, t *transaction, l *protocol.Layout, tail bool, w *write) {
+func (c *Dialogue) respond(dir int, t *transaction, l *protocol.Layout, tail bool, w *write) {
 	t.responseTime, t.state = w.time, Answered
-	c.outWhole(h, l, tail, w, t.slot, t.letter)
-	c.conclusion(c.other(h), t)
+	c.outWhole(dir, l, tail, w, t.slot, t.letter)
+	c.conclusion(&c.spots[1-dir], t)
 	c.release(t) // nothing claims it
 }

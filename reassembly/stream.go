@@ -7,7 +7,7 @@ type Direction uint8
 
 // Conn is one TCP connection as its handler sees it.
 type Conn struct {
-	// Data is the handler's own.
+	// Data is the handler's own, at hand with each segment.
 	Data any
 	// Packets counts the packets seen of each direction, with or without payload.
 	Packets [2]int64
@@ -17,6 +17,8 @@ type Conn struct {
 	latest [2]int64 // the latest packet of each direction
 
 	twins [2]twins
+	// Owner is the handler's own, too.
+	Owner any
 	// Opener tells that the SYN or SYN-ACK was seen, so that Addr[0] did open it.
 	Opener bool
 	// FromStart[d] tells that the SYN of direction d was seen, so that offset 0 is
