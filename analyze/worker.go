@@ -224,7 +224,7 @@ func (w *worker) lookAhead(k *work, list []step) {
 		if c == nil {
 			continue
 		}
-		n += c.Touch(st.dir, st.n)
+		n += c.Touch(st.dir, st.letter, st.n)
 		if st.n > 0 {
 			payload := k.payload(st) // its start, what a token reaches to, and its end
 			n += int64(payload[0]) + int64(payload[min(st.n-1, 32)]) + int64(payload[st.n-1])

@@ -64,12 +64,13 @@ type Dialogue struct {
 	pulse   pulse
 	order   int64 // tells which of two connections was there first
 
+	beats  beats
+	device string
+
 	spots [2]spot // of each direction
 	wait  [2]waiting
 
 	half      [2]half
-	beats     beats
-	device    string
 	chronicle *chronicle // nil while nobody asked
 	last      int64      // time, but for that of the directions' bytes
 	state     ConnState

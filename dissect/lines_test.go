@@ -13,7 +13,7 @@ func TestConnectionsFillLines(t *testing.T) {
 	}
 	var c Dialogue
 	for name, at := range map[string]uintptr{
-		"session": unsafe.Offsetof(c.session), "spots": unsafe.Offsetof(c.spots), "both spots": unsafe.Sizeof(c.spots),
+		"session": unsafe.Offsetof(c.session), "beats": unsafe.Offsetof(c.beats), "spots": unsafe.Offsetof(c.spots), "both spots": unsafe.Sizeof(c.spots),
 		"wait": unsafe.Offsetof(c.wait), "waiting": unsafe.Sizeof(waiting{}),
 	} {
 		if at%64 != 0 {

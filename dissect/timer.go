@@ -131,11 +131,11 @@ func (r *row) keep(some func(*timer) bool) (gone int) {
 	kept := r.list[:0]
 	r.gone += uint32(r.head)
 	for i := r.head; i < len(r.list); i++ {
-		x := r.list[i]
-		if !some(&x) {
+		if !some(&r.list[i]) {
 			gone++
 			continue
 		}
+		x := r.list[i]
 		kept = append(kept, x)
 		if dir := x.order % timerKinds; dir < generalTimer && x.c.wait[dir].place > 0 {
 			x.c.wait[dir].place = r.gone + uint32(len(kept))

@@ -376,10 +376,13 @@ func Hint(b []byte) uint32 {
 	return uint32(hash(sid(b[1:protocol.HeaderSize]).word()))
 }
 
-// Touch reads what the next bytes of a connection need, so that it is near the processor when they come; so many they are. It returns a
-// number that means nothing.
-func (c *Dialogue) Touch(dir uint8, size uint32) int64 {
+// Touch reads what the next bytes of a connection need, so that it is near the processor when they come; so many they are, and letter is the
+// first. It returns a number that means nothing.
+func (c *Dialogue) Touch(dir, letter uint8, size uint32) int64 {
 	n := c.deadline + c.order + c.spots[0].pos + c.spots[1].pos
+	if letter == 'H' {
+		n += int64(c.beats.n)
+	}
 	if size <= mostWaiting {
 		n += c.wait[dir&1].packet
 	}

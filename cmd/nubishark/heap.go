@@ -12,7 +12,7 @@ const (
 	heapAim = 44 << 20
 	// Of the heap in use, so much is added at least, and at most, before the next collection (%); a large one takes longer to be
 	// looked through, and may grow more.
-	leastGrowth, largeGrowth, mostGrowth = 12, 30, 400
+	leastGrowth, largeGrowth, mostGrowth = 12, 30, 1100
 	// From so many bytes of captures on, a run is long enough for hugePages to gain more than it takes.
 	longRun = 16 << 20
 )
