@@ -190,7 +190,7 @@ func (a *Assembler) Quick(s *Segment, time, packet int64) (c *Conn, off, acked i
 	a.stats.Segments++
 	off = h.next
 	if n > 0 {
-		c.remember(d, s, time)
+		f.remember(d, s, time)
 		h.next += n
 	}
 	return c, off, acked, true
@@ -218,7 +218,7 @@ func (s *Segment) Touch() (n int64) {
 	c := &s.f.Conn
 	n = c.Packets[0]
 	if k := len(s.Payload); k > 0 {
-		n += int64(c.twins[s.d&1].next) + int64(s.Payload[0]) + int64(s.Payload[min(k-1, near)])
+		n += int64(c.twins.time[0]) + int64(s.Payload[0]) + int64(s.Payload[min(k-1, near)])
 	}
 	return n
 }

@@ -1,32 +1,31 @@
 package reassembly
 
-// twins are a direction's latest segments with data, a ring: what two captures of the same packet have in common, and a segment that
-// TCP sent again has not, its IP ID or the checksum over its timestamps and acknowledgement. The times are in units of 2^twinUnit ns.
-type twins struct {
-	seq, id, time [4]uint32
-	n             [4]uint16
-	next          uint8
-	_             [7]byte // it fills a line of the processor's cache
-}
+// twins are the latest segments with data of a connection, a ring. Of each there is a print of what two captures of the same packet have in
+// common, and a segment that TCP sent again has not, its IP ID or the checksum over its timestamps and acknowledgement. The times are in
+// units of 2^twinUnit ns. It fills a line of the processor's cache.
+type twins struct{ print, time [maxTwins]uint32 }
 
-const twinUnit = 16
+const (
+	maxTwins = 8
+	twinUnit = 16
+)
 
 // twinTime is how far apart two captures of a packet may be; TCP takes longer to send again.
 const twinTime = 20e6 >> twinUnit
 
 // isTwin reports whether a segment was captured before, and remembers it.
-func (c *Conn) isTwin(d Direction, s *Segment, time int64) bool {
-	if c.twins[d].has(s, time) {
+func (f *flow) isTwin(d Direction, s *Segment, time int64) bool {
+	if f.twins.has(s, d, time) {
 		return true
 	}
-	c.remember(d, s, time)
+	f.remember(d, s, time)
 	return false
 }
 
-func (t *twins) has(s *Segment, time int64) bool {
-	now := uint32(time >> twinUnit)
-	for i := range t.seq {
-		if t.seq[i] == s.Seq && t.id[i] == s.id && s.id != 0 && t.n[i] == uint16(s.Length) && now-t.time[i]+twinTime <= 2*twinTime {
+func (t *twins) has(s *Segment, d Direction, time int64) bool {
+	now, print := uint32(time>>twinUnit), s.print(d)
+	for i := range t.print {
+		if t.print[i] == print && s.id != 0 && now-t.time[i]+twinTime <= 2*twinTime {
 			return true
 		}
 	}
@@ -34,11 +33,16 @@ func (t *twins) has(s *Segment, time int64) bool {
 }
 
 // remember notes a segment with data.
-func (c *Conn) remember(d Direction, s *Segment, time int64) {
-	t := &c.twins[d]
-	at := t.next % uint8(len(t.seq))
-	t.seq[at], t.id[at], t.n[at], t.time[at] = s.Seq, s.id, uint16(s.Length), uint32(time>>twinUnit)
-	t.next = at + 1
+func (f *flow) remember(d Direction, s *Segment, time int64) {
+	at := f.twin % maxTwins
+	f.twins.print[at], f.twins.time[at] = s.print(d), uint32(time>>twinUnit)
+	f.twin = at + 1
+}
+
+// print is a hash of what tells a segment from others, with a key that nobody knows: that two segments out of order within twinTime have the same
+// happens once in 2^29 times.
+func (s *Segment) print(d Direction) uint32 {
+	return uint32(mix(uint64(s.Seq)<<32|uint64(s.id), secrets[1]^uint64(s.Length)<<1^uint64(d)<<32))
 }
 
 // ID tells a packet that was captured twice from one that TCP sent again: IPv4's identification in the upper half, TCP's checksum

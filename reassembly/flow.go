@@ -20,6 +20,7 @@ type flow struct {
 	used   bool      // since the clock's hand last passed
 	first  Direction // of the key's first endpoint
 	part   uint8
+	twin   uint8 // the place of the next one
 	hasISN [2]bool
 
 	isn  [2]uint32 // of each direction, as Wireshark takes them

@@ -16,7 +16,7 @@ type Conn struct {
 	Acked  [2]int64
 	latest [2]int64 // the latest packet of each direction
 
-	twins [2]twins
+	twins twins
 	// Owner is the handler's own, too.
 	Owner any
 	// Opener tells that the SYN or SYN-ACK was seen, so that Addr[0] did open it.
