@@ -14,7 +14,6 @@ type worker struct {
 	in     chan *work
 	d      *dissect.Dissector
 	due    int64 // no timer has to run while the clock does not pass this
-	turn   dissect.Moment
 	first  int64 // the first step of the batch is the so-many-th
 	latest int64 // packet
 	out    *result
@@ -107,7 +106,7 @@ func (w *worker) takeOwn(k *work, own []int32) {
 		if st.clock > w.due || st.dialogue == nil && st.n > 0 {
 			w.timers(k, st, int(at))
 		}
-		w.turnTo(dissect.Moment{Packet: w.first + int64(at), Phase: dissect.ThePacket})
+		w.d.TurnToPacket(w.first + int64(at))
 		w.take(k, st)
 	}
 	w.timersTo(k, next, len(k.steps))
@@ -140,7 +139,6 @@ func (w *worker) timers(k *work, st *step, at int) {
 // turnTo tells when what is done next happens, if there is an order to tell.
 func (w *worker) turnTo(m dissect.Moment) {
 	if !w.alone {
-		w.turn = m
 		w.d.Turn(m)
 	}
 }
@@ -156,9 +154,8 @@ func (w *worker) changes(k *work, i, to int32, phase dissect.Phase) int32 {
 			continue
 		}
 		if phase != dissect.ThePacket {
-			m := w.turn
-			m.At, m.Order = e.due, e.order
-			w.turnTo(m)
+			m := w.d.Moment()
+			w.turnTo(dissect.Moment{Packet: m.Packet, Phase: m.Phase, At: e.due, Order: e.order})
 		}
 		w.handle(e)
 	}

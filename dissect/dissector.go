@@ -26,7 +26,8 @@ type Dissector struct {
 	shared  *Shared // nil where it works alone
 	who     int
 	moment  Moment
-	short   int // packets that went the short way
+	passed  int64 // the packet of the last moment that others were told of because they waited
+	short   int   // packets that went the short way
 
 	// Streams counts the connections that were found to carry NUBISON.
 	Streams int64
@@ -37,7 +38,7 @@ type Dissector struct {
 
 // New returns a dissector that hands its records to the sink.
 func New(opts Options, sink Sink) *Dissector {
-	return &Dissector{opts: opts, timeout: int64(opts.timeout()), rec: &Records{}, out: NewNumbering(sink)}
+	return &Dissector{opts: opts, timeout: int64(opts.timeout()), rec: &Records{}, out: NewNumbering(sink), timers: timers{due: math.MaxInt64}}
 }
 
 // NewPart returns a dissector of some of a capture's connections, the who-th of those that share what they know. Its
@@ -58,7 +59,25 @@ func (d *Dissector) Collect(r *Records) { d.rec = r }
 func (d *Dissector) Turn(m Moment) {
 	d.moment = m
 	if d.shared != nil {
-		d.shared.passing(d.who, &m)
+		d.pass()
+	}
+}
+
+// pass tells those who wait for it that all before the moment is done, unless they were told enough.
+func (d *Dissector) pass() {
+	if w := d.shared.wanted.Load(); w <= d.moment.Packet && w >= d.passed {
+		d.passed = d.moment.Packet
+		d.shared.passing(d.who, &d.moment)
+	}
+}
+
+// TurnToPacket is Turn for what a packet itself brings. It is asked for each packet: each part is written by itself, because what is written to
+// be copied at once is waited for.
+func (d *Dissector) TurnToPacket(packet int64) {
+	m := &d.moment
+	m.Packet, m.Phase, m.At, m.late, m.Order = packet, ThePacket, 0, false, 0
+	if d.shared != nil {
+		d.pass()
 	}
 }
 
@@ -354,15 +373,16 @@ func (h *half) before(o *half) bool {
 
 // Due returns the earliest moment behind which Advance may have something to do (ns).
 func (d *Dissector) Due() int64 {
-	if d.timers.n == 0 {
-		return math.MaxInt64
-	}
-	return d.timers.peek().at
+	return d.timers.due
 }
 
 // Advance runs the timers up to a moment of capture time (ns).
 func (d *Dissector) Advance(now int64) {
-	for d.timers.n > 0 && d.timers.peek().at < now {
+	for d.timers.due < now {
+		if d.timers.far.due() < now {
+			d.timers.raise(now, d.comesUp)
+			continue
+		}
 		t := d.timers.pop()
 		d.now = max(d.now, t.at)
 		switch {

@@ -2,6 +2,7 @@ package dissect
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -86,13 +87,15 @@ func (n *Numbering) Merge(list []*Records) {
 // dissector that asks waits until the others have done what comes before, so that what it concludes does not depend on
 // who is faster.
 type Shared struct {
+	wanted  atomic.Int64 // the earliest packet of the moments that others are waited for to come to
+	_       [120]byte    // it is asked for each packet, and what follows is written
 	mu      sync.Mutex
 	moved   sync.Cond
-	waiting atomic.Int32 // how many wait for others
 	tokens  issuedTokens
 	news    news[token]
 	early   news[token] // those that are not counted
 	at      []Moment    // all before it is done, of each dissector
+	waiting []int64     // the packet of the moment at which each waits for others
 	issued  []issue     // not yet among the tokens
 }
 
@@ -106,8 +109,9 @@ type issue struct {
 
 // NewShared returns what so many dissectors share.
 func NewShared(dissectors int) *Shared {
-	s := &Shared{at: make([]Moment, dissectors)}
+	s := &Shared{at: make([]Moment, dissectors), waiting: slices.Repeat([]int64{math.MaxInt64}, dissectors)}
 	s.moved.L = &s.mu
+	s.wanted.Store(math.MaxInt64)
 	return s
 }
 
@@ -121,13 +125,11 @@ func (s *Shared) reached(who int, m *Moment) {
 	s.mu.Unlock()
 }
 
-// passing tells that a dissector has done all before a moment, if somebody waits.
+// passing tells somebody who waits that a dissector has done all before a moment.
 func (s *Shared) passing(who int, m *Moment) {
-	if s.waiting.Load() > 0 {
-		s.mu.Lock()
-		s.move(who, m)
-		s.mu.Unlock()
-	}
+	s.mu.Lock()
+	s.move(who, m)
+	s.mu.Unlock()
 }
 
 func (s *Shared) move(who int, m *Moment) {
@@ -142,13 +144,19 @@ func (s *Shared) asOf(who int, m *Moment) {
 	s.mu.Lock()
 	s.move(who, m)
 	if s.behind(who, m) {
-		s.waiting.Add(1)
+		s.wait(who, m.Packet)
 		for s.behind(who, m) {
 			s.moved.Wait()
 		}
-		s.waiting.Add(-1)
+		s.wait(who, math.MaxInt64)
 	}
 	s.settle(func(x *Moment) bool { return x.Compare(m) <= 0 })
+}
+
+// wait notes the packet of the moment at which a dissector waits for others.
+func (s *Shared) wait(who int, packet int64) {
+	s.waiting[who] = packet
+	s.wanted.Store(slices.Min(s.waiting))
 }
 
 // behind reports whether another dissector has not done all before a moment.

@@ -2,6 +2,7 @@ package dissect
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -32,11 +33,15 @@ func (t *timer) stands() bool {
 func (t *timer) before(o *timer) bool { return t.at < o.at || t.at == o.at && t.order < o.order }
 
 // timers hands out the earliest timer first. Most are set for the same time from now on, so that they come in order: those stand
-// in rows, the others in a heap.
+// in rows, the others in a heap. What is set for a later second first stands with what else is set for it, in no order: mostly, when it comes up, it
+// is set for later.
 type timers struct {
 	rows [2]row // of what waits for a second, and for the response timeout
 	heap timerHeap
-	n    int
+	n    int // of both
+	far  farTimers
+	// due is the earliest moment behind which there may be something to do (ns).
+	due int64
 	// first tells where the earliest one stands: in which row, or, behind those, in the heap.
 	first int
 	// cancelled counts those of the first row that are nobody's any more.
@@ -102,14 +107,139 @@ func (t *timers) push(x timer, now, timeout int64) (place uint32) {
 		if at == 0 {
 			place = r.gone + uint32(len(r.list))
 		}
+		t.came(&x, at)
+	} else if x.order%timerKinds == generalTimer && t.far.push(x, now) {
+		t.due = min(t.due, t.far.due())
 	} else {
-		at = len(t.rows)
 		t.heap.push(x)
+		t.came(&x, len(t.rows))
 	}
+	return place
+}
+
+// came notes that a timer was added to a row, or to the heap.
+func (t *timers) came(x *timer, at int) {
+	t.due = min(t.due, x.at)
 	if t.n++; t.n == 1 || at != t.first && x.before(t.peek()) {
 		t.first = at
 	}
-	return place
+}
+
+// settle finds out when there is something to do.
+func (t *timers) settle() { t.due = min(t.next(), t.far.due()) }
+
+// next is the time of the earliest one that is not far away.
+func (t *timers) next() int64 {
+	if t.n == 0 {
+		return math.MaxInt64
+	}
+	return t.peek().at
+}
+
+// raise lets those timers come up that are far no more, now: those that stay, which is for another to tell.
+func (t *timers) raise(now int64, stays func(*timer) bool) {
+	for t.far.due() < now {
+		list := t.far.take()
+		for i := range list {
+			if i%ahead == 0 { // each is of another connection, which was last near the processor long ago
+				for _, x := range list[i:min(i+ahead, len(list))] {
+					t.touched += x.c.deadline + x.c.order + x.c.spots[0].pos + x.c.spots[1].pos
+				}
+			}
+			if x := &list[i]; stays(x) {
+				t.heap.push(*x)
+				t.came(x, len(t.rows))
+			}
+		}
+		t.far.giveBack(list)
+	}
+	t.settle()
+}
+
+// farTimers are timers by the second, or nearly, in which their time is.
+type farTimers struct {
+	slots [farSlots][]timer
+	n     int
+	came  int64   // the last second that came up
+	first int64   // the first one with timers, if there are any
+	spare []timer // memory
+}
+
+const (
+	farSlots = 64
+	farUnit  = 30 // a second has so many bits of ns
+)
+
+// due is when the first of those that are here comes up.
+func (f *farTimers) due() int64 {
+	if f.n == 0 {
+		return math.MaxInt64
+	}
+	return f.first << farUnit
+}
+
+// push adds a timer, if it is far away and not too far.
+func (f *farTimers) push(x timer, now int64) bool {
+	second := x.at >> farUnit
+	if f.n == 0 {
+		f.came = max(f.came, now>>farUnit)
+	}
+	if second <= max(f.came, now>>farUnit) || second >= f.came+farSlots {
+		return false
+	}
+	if f.n == 0 || second < f.first {
+		f.first = second
+	}
+	slot := &f.slots[second%farSlots]
+	if *slot == nil {
+		*slot, f.spare = f.spare, nil
+	}
+	*slot = append(*slot, x)
+	f.n++
+	return true
+}
+
+// take takes out those of the first second.
+func (f *farTimers) take() []timer {
+	slot := &f.slots[f.first%farSlots]
+	list := *slot
+	*slot = nil
+	f.came = f.first
+	f.n -= len(list)
+	f.seek()
+	return list
+}
+
+// seek finds the first second with timers.
+func (f *farTimers) seek() {
+	for f.n > 0 && len(f.slots[f.first%farSlots]) == 0 {
+		f.first++
+	}
+}
+
+// giveBack takes memory to use again.
+func (f *farTimers) giveBack(list []timer) {
+	clear(list)
+	if cap(list) > cap(f.spare) {
+		f.spare = list[:0]
+	}
+}
+
+// keep takes out all timers but those that stand.
+func (f *farTimers) keep() {
+	f.n = 0
+	for i, list := range f.slots {
+		kept := list[:0]
+		for j := range list {
+			if list[j].stands() {
+				kept = append(kept, list[j])
+			}
+		}
+		clear(list[len(kept):])
+		f.slots[i] = kept
+		f.n += len(kept)
+	}
+	f.seek()
 }
 
 // cancel makes the timer of a place one of nobody, so that nothing far away has to be looked at when its time has come.
@@ -156,9 +286,7 @@ func (t *timers) pop() (x timer) {
 	if x.c == nil {
 		t.cancelled--
 	}
-	if t.n--; t.n == 0 {
-		return x
-	}
+	t.n--
 	if t.choose(); t.n == 0 {
 		return x
 	}
@@ -182,6 +310,7 @@ func (t *timers) choose() {
 			t.first = i
 		}
 	}
+	t.settle()
 }
 
 // timerHeap is a heap.
@@ -255,6 +384,7 @@ func (t *timers) keep() {
 	}
 	clear(old[len(t.heap):])
 	t.n += len(t.heap)
+	t.far.keep()
 	t.choose()
 }
 
@@ -270,7 +400,7 @@ func (c *Dialogue) forgetTimer() {
 
 // tidy takes stale timers out, once they are most of all.
 func (d *Dissector) tidy() {
-	if d.stale > 1024 && 2*d.stale > d.timers.n {
+	if d.stale > 1024 && 2*d.stale > d.timers.n+d.timers.far.n {
 		d.compact()
 	}
 }
@@ -371,17 +501,42 @@ func (c *Dialogue) tickEasily(now int64) {
 		c.arm()
 		return
 	}
-	at := p.late()
+	if at := c.dueEasily(); at <= now {
+		c.arm()
+	} else if c.deadline == 0 {
+		c.armAt(at)
+	}
+}
+
+// dueEasily is the earliest moment after which the clock may settle something, on the usual way, where heartbeats come and nothing was told of
+// them.
+func (c *Dialogue) dueEasily() int64 {
+	at := c.pulse.late()
 	for i := range c.spots {
 		if t := c.spots[i].requests.first; t != nil {
 			at = min(at, c.lateFrom(t))
 		}
 	}
-	if at <= now {
-		c.arm()
-	} else if c.deadline == 0 {
-		c.armAt(at)
+	return at
+}
+
+// comesUp reports whether a timer that was far away stays. One that would find nothing to do is set for later: then its connection need not be
+// looked at again so soon.
+func (d *Dissector) comesUp(x *timer) bool {
+	if !x.stands() {
+		d.stale = max(0, d.stale-1)
+		return false
 	}
+	c := x.c
+	if !c.easy || c.holding || c.told > 0 || c.pulse.period == 0 {
+		return true
+	}
+	at := c.dueEasily()
+	if at <= x.at {
+		return true
+	}
+	c.armAt(at)
+	return false
 }
 
 // lookLate looks at bytes that wait, because of the clock.

@@ -285,7 +285,8 @@ func FuzzRecords(f *testing.F) {
 func feed(w Writer, device, server []byte) {
 	d := dissect.New(dissect.Options{Ports: dissect.Ports{{From: 0, To: 65535}}}, w)
 	heard := [2]int64{1, 1}
-	c := d.Open(dissect.Opening{
+	c := new(dissect.Dialogue)
+	d.Open(c, dissect.Opening{
 		Addr:   [2]netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:4000"), netip.MustParseAddrPort("[fd00::1]:9000")},
 		Opener: true, FromStart: [2]bool{true, true}, Heard: &heard,
 	})
