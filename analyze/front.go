@@ -11,21 +11,24 @@ import (
 // front finds segments and reassembles them. What follows for the connections' bytes it writes into steps, one for each packet, which
 // the workers take up while it goes on. It is the handler of its reassembly.
 type front struct {
-	opts   Options
-	dec    reassembly.Decoder
-	a      *reassembly.Assembler
-	who    [reassembly.Parts]int8 // the worker of each part of the connections
-	segs   [ahead]reassembly.Segment
-	found  [ahead]bool
-	w      *work
-	at     moment
-	seen   Result            // what follows from the packets themselves, so far
-	time   int64             // of the latest packet
-	clock  int64             // the latest time so far
-	steps  int64             // so far
-	own    bool              // workers have lists of their own steps
-	spare  [][]*party        // of each worker, to be used again
-	handOn func(*work) *work // once the capture is over
+	opts  Options
+	dec   reassembly.Decoder
+	a     *reassembly.Assembler
+	who   [reassembly.Parts]int8 // the worker of each part of the connections
+	segs  [ahead]reassembly.Segment
+	found [ahead]bool
+	w     *work
+	at    moment
+	seen  Result     // what follows from the packets themselves, so far
+	time  int64      // of the latest packet
+	clock int64      // the latest time so far
+	steps int64      // so far
+	own   bool       // workers have lists of their own steps
+	spare [][]*party // of each worker, to be used again
+	// dialogues are those of the connections by their marks; free are marks to be used again.
+	dialogues []*dissect.Dialogue
+	free      []uint32
+	handOn    func(*work) *work // once the capture is over
 	// touched keeps what was looked at from being left out as useless.
 	touched int64
 }
@@ -95,7 +98,7 @@ const (
 )
 
 func newFront(opts Options, workers int) *front {
-	f := &front{opts: opts, own: workers > 1, spare: make([][]*party, workers)}
+	f := &front{opts: opts, own: workers > 1, spare: make([][]*party, workers), dialogues: make([]*dissect.Dialogue, 1)}
 	for i := range f.who {
 		f.who[i] = int8(i % workers)
 	}
@@ -118,6 +121,10 @@ func (f *front) reuse(w *work) {
 	for i := range w.parts {
 		for _, p := range w.parts[i].over {
 			f.a.Reuse(p.conn)
+			if p.mark != 0 {
+				f.dialogues[p.mark] = nil
+				f.free = append(f.free, p.mark)
+			}
 			if len(f.spare[i]) < maxSpare {
 				f.spare[i] = append(f.spare[i], p)
 			}
@@ -260,7 +267,7 @@ func (f *front) segment(st *step, s *reassembly.Segment, ref *capture.Ref) {
 	}
 	d, push := s.From(), s.Flags&reassembly.FlagPSH != 0
 	at, there := f.w.place(ref, s.Payload[:s.Length])
-	dialogue, _ := c.Data.(*dissect.Dialogue)
+	dialogue := f.dialogues[s.Mark()]
 	if int(st.at) != len(f.w.changes) || !there || dialogue == nil {
 		// There are changes already, or IP fragments were put together elsewhere, or there were no bytes yet.
 		f.at = moment{phase: dissect.ThePacket}
@@ -328,7 +335,7 @@ const portion = 1024
 
 // tell adds a change.
 func (f *front) tell(c *reassembly.Conn, e change) {
-	e.party, _ = c.Owner.(*party)
+	e.party, _ = c.Data.(*party)
 	e.moment, e.opener, e.fromStart = f.at, c.Opener, c.FromStart
 	if f.handOn != nil && len(f.w.changes) >= portion {
 		f.begin(f.handOn(f.w))
@@ -346,31 +353,37 @@ func (f *front) Open(c *reassembly.Conn) {
 		p = new(party)
 	}
 	p.renew(c, worker)
-	c.Owner = p
+	c.Data = p
 }
 
 // Chunk implements reassembly.Handler. The bytes are in the batch, or in memory that nobody uses again.
 func (f *front) Chunk(c *reassembly.Conn, d reassembly.Direction, ch reassembly.Chunk) {
-	if c.Data == nil {
-		f.converse(c)
-	}
+	f.converse(c)
 	f.tell(c, change{kind: bytesCame, dir: uint8(d), chunk: ch})
 }
 
 // converse gives a connection room for what its bytes say, which is for its worker to use.
 func (f *front) converse(c *reassembly.Conn) {
-	p, _ := c.Owner.(*party)
+	p, _ := c.Data.(*party)
+	if p.mark != 0 {
+		return
+	}
 	if p.dialogue == nil {
 		p.dialogue = new(dissect.Dialogue)
 	}
-	c.Data = p.dialogue
+	if n := len(f.free); n > 0 {
+		p.mark, f.free = f.free[n-1], f.free[:n-1]
+		f.dialogues[p.mark] = p.dialogue
+	} else {
+		p.mark = uint32(len(f.dialogues))
+		f.dialogues = append(f.dialogues, p.dialogue)
+	}
+	c.Mark(p.mark)
 }
 
 // Stall implements reassembly.Handler.
 func (f *front) Stall(c *reassembly.Conn, d reassembly.Direction, on bool) {
-	if c.Data == nil {
-		f.converse(c)
-	}
+	f.converse(c)
 	f.tell(c, change{kind: stalled, dir: uint8(d), on: on})
 }
 

@@ -10,6 +10,7 @@ import (
 type party struct {
 	conn     *reassembly.Conn  // only what never changes of it is looked at
 	dialogue *dissect.Dialogue // nil before the first bytes
+	mark     uint32            // of the connection, once there is a dialogue
 	worker   int8
 
 	asked    bool // the dissector was asked to open the dialogue

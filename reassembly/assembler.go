@@ -105,7 +105,7 @@ func (a *Assembler) Segment(s *Segment, time, packet int64) {
 	}
 	a.Advance(time)
 	table := &a.parts[s.part].table
-	s.f, s.d = table.find(s)
+	s.f = table.find(s.tag)
 	if c, off, to, ok := a.Quick(s, time, packet); ok {
 		if to > 0 && a.w != nil {
 			a.w.Acked(c, 1-s.d, to, packet)
@@ -122,7 +122,10 @@ func (a *Assembler) Segment(s *Segment, time, packet int64) {
 func (a *Assembler) Slow(s *Segment, time, packet int64) {
 	a.Advance(time)
 	table := &a.parts[s.part].table
-	f, d := table.find(s)
+	f, d := table.find(s.tag), Direction(0)
+	if f != nil {
+		d = f.from(s)
+	}
 	if f != nil && s.Flags&(FlagSYN|FlagACK) == FlagSYN && !s.Broken && f.hasISN[d] && f.isn[d] != s.Seq {
 		// A new ISN is a new connection, whatever became of the old one (as Wireshark has it).
 		if !f.over() {
@@ -143,9 +146,13 @@ func (a *Assembler) Slow(s *Segment, time, packet int64) {
 		}
 		return
 	}
-	if f.Packets[d]++; f.Packets[d] == 1 && a.w != nil {
-		a.w.Heard(&f.Conn, d)
+	if !f.heard(d) {
+		f.marks |= heardBit << d
+		if a.w != nil {
+			a.w.Heard(&f.Conn, d)
+		}
 	}
+	f.packets[d] = min(f.packets[d]+1, maxHandshake+1)
 	if s.Broken {
 		return
 	}
@@ -166,13 +173,12 @@ func (a *Assembler) Quick(s *Segment, time, packet int64) (c *Conn, off, acked i
 	if f == nil || !f.quiet || s.Flags&(FlagSYN|FlagFIN|FlagRST) != 0 || s.Broken || time < a.now-backStep {
 		return nil, 0, 0, false
 	}
-	d, n := s.d&1, int64(s.Length)
+	d, n := f.from(s), int64(s.Length)
 	h, q := &f.at[d], &f.at[1-d]
 	if n > 0 && (h.next == 0 || s.Seq != h.base+uint32(h.next) || n > maxEthernet || len(s.Payload) < s.Length) {
 		return nil, 0, 0, false
 	}
-	c = &f.Conn
-	if c.Packets[d] == 0 {
+	if !f.heard(d) {
 		return nil, 0, 0, false
 	}
 	if s.Flags&FlagACK != 0 {
@@ -180,12 +186,12 @@ func (a *Assembler) Quick(s *Segment, time, packet int64) (c *Conn, off, acked i
 		if to > q.next {
 			return nil, 0, 0, false
 		}
-		if to > c.Acked[1-d] {
-			c.Acked[1-d], acked = to, to
+		if to > f.acked[1-d] {
+			f.acked[1-d], acked = to, to
 		}
 	}
-	f.used = true
-	c.Packets[d]++
+	s.d, f.used = d, true
+	c = &f.Conn
 	c.latest[d] = packet
 	a.stats.Segments++
 	off = h.next
@@ -207,24 +213,29 @@ func (a *Assembler) Peek(s *Segment) uint64 {
 
 // Find looks for the connection of a segment that Quick is to take in soon. Looking for many at once is faster than for one
 // after the other: the processor waits for all of them at the same time.
-func (a *Assembler) Find(s *Segment) { s.f, s.d = a.parts[s.part].table.find(s) }
+func (a *Assembler) Find(s *Segment) { s.f = a.parts[s.part].table.find(s.tag) }
 
 // Touch reads, of a segment that was looked for by Find, what Quick needs of its connection, so that it is at hand then. It returns
 // a number that means nothing.
 func (s *Segment) Touch() (n int64) {
-	if s.f == nil || s.f.live == nil {
+	if s.f == nil {
 		return 0
 	}
-	c := &s.f.Conn
-	n = c.Packets[0]
+	n = s.f.acked[0]
+	if s.f.live != nil {
+		n += s.f.Conn.latest[0]
+	}
 	if k := len(s.Payload); k > 0 {
-		n += int64(c.twins.time[0]) + int64(s.Payload[0]) + int64(s.Payload[min(k-1, near)])
+		n += int64(s.Payload[0]) + int64(s.Payload[min(k-1, near)])
 	}
 	return n
 }
 
 // near is how far from its start the payload is sure to be looked at soon.
 const near = 8
+
+// Mark is that of the connection of a segment that Find has looked for; see Conn.Mark.
+func (s *Segment) Mark() uint32 { return s.f.mark }
 
 // From is the direction of a segment that Quick has taken in.
 func (s *Segment) From() Direction { return s.d }
@@ -276,7 +287,7 @@ func (a *Assembler) open(s *Segment, no uint8, time, packet int64) (*flow, Direc
 	f.Opener = s.Flags&FlagSYN != 0 && !s.Broken
 	f.First = time
 	for i := range f.half {
-		f.half[i].spot, f.half[i].acked = &f.at[i], &f.Acked[i]
+		f.half[i].spot, f.half[i].acked = &f.at[i], &f.acked[i]
 		f.half[i].fin, f.half[i].rst = -1, -1
 	}
 	table := &a.parts[no].table
@@ -552,7 +563,7 @@ func (a *Assembler) acknowledge(f *flow, from Direction, s *Segment, time, packe
 		if len(h.start) == 0 {
 			// A SYN-ACK names the ISN of the SYN that it answers, and the opener's first
 			// acknowledgement that of the SYN-ACK.
-			if s.Flags&FlagSYN != 0 || from == 0 && f.FromStart[0] && f.Packets[0] <= maxHandshake {
+			if s.Flags&FlagSYN != 0 || from == 0 && f.FromStart[0] && f.packets[0] <= maxHandshake {
 				h.known, h.base = true, s.Ack
 				return
 			}
@@ -570,12 +581,12 @@ func (a *Assembler) acknowledge(f *flow, from Direction, s *Segment, time, packe
 	if !h.known {
 		return
 	}
-	if off := h.offset(s.Ack); off > f.Acked[d] && off-h.next <= window {
-		f.Acked[d] = off
+	if off := h.offset(s.Ack); off > f.acked[d] && off-h.next <= window {
+		f.acked[d] = off
 		if a.w != nil {
 			a.w.Acked(&f.Conn, d, off, packet)
 		}
-		if !h.ended && f.Packets[d] > 0 {
+		if !h.ended && f.heard(d) {
 			a.stall(f, d, time)
 			a.settleFIN(f, d, time, packet)
 		}
@@ -675,7 +686,7 @@ func (a *Assembler) endFrom(f *flow, first Direction, why End, time, packet int6
 			continue
 		}
 		a.fixStart(f, d)
-		for h.hole() > 0 && (f.Packets[d] > 0 || len(h.held) > 0) {
+		for h.hole() > 0 && (f.heard(d) || len(h.held) > 0) {
 			a.release(f, d, time, packet)
 		}
 		if h.ended {

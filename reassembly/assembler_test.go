@@ -309,8 +309,8 @@ func TestEvidence(t *testing.T) {
 	seg('<', 501, 106, FlagACK, "")
 	seg('>', 106, 501, FlagACK, "world")
 	seg('>', 106, 501, FlagACK, "world")
-	if c.Acked[0] != 5 || fmt.Sprint(w.told) != "[heard 0 heard 1 acked 0 to 5 resent 0 5-10]" {
-		t.Errorf("acknowledged up to %d, want 5; told %q", c.Acked[0], w.told)
+	if c.Acked(0) != 5 || fmt.Sprint(w.told) != "[heard 0 heard 1 acked 0 to 5 resent 0 5-10]" {
+		t.Errorf("acknowledged up to %d, want 5; told %q", c.Acked(0), w.told)
 	}
 	if s := a.Stats(); s.Retransmitted != 5 || s.Streams != 1 {
 		t.Errorf("stats %+v", s)

@@ -34,9 +34,10 @@ type Segment struct {
 	// that there is.
 	Broken bool
 	part   uint8
-	d      Direction // if f is what Find found
-	f      *flow
-	tag    uint64 // a hash of the endpoints, 0 while it was not asked for
+	back   bool      // the source is not the first of the endpoints
+	d      Direction // once Quick or Slow has looked at it
+	f      *flow     // what Find found
+	tag    uint64    // a hash of the endpoints, 0 while it was not asked for
 }
 
 // V6 tells IPv6.

@@ -2,11 +2,11 @@ package reassembly
 
 // twins are the latest segments with data of a connection, a ring. Of each there is a print of what two captures of the same packet have in
 // common, and a segment that TCP sent again has not, its IP ID or the checksum over its timestamps and acknowledgement. The times are in
-// units of 2^twinUnit ns. It fills a line of the processor's cache.
+// units of 2^twinUnit ns.
 type twins struct{ print, time [maxTwins]uint32 }
 
 const (
-	maxTwins = 8
+	maxTwins = 6
 	twinUnit = 16
 )
 
@@ -34,9 +34,11 @@ func (t *twins) has(s *Segment, d Direction, time int64) bool {
 
 // remember notes a segment with data.
 func (f *flow) remember(d Direction, s *Segment, time int64) {
-	at := f.twin % maxTwins
+	at := f.marks & nextTwin
 	f.twins.print[at], f.twins.time[at] = s.print(d), uint32(time>>twinUnit)
-	f.twin = at + 1
+	if f.marks++; at == maxTwins-1 {
+		f.marks &^= nextTwin
+	}
 }
 
 // print is a hash of what tells a segment from others, with a key that nobody knows: that two segments out of order within twinTime have the same

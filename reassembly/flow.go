@@ -8,26 +8,36 @@ import (
 )
 
 // flow is a connection in the table. What is kept of one that is over is little: it tells what comes late
-// from what is new. Its first 64 bytes are what every segment needs.
+// from what is new. Its first 64 bytes are all that Quick reads of a connection.
 type flow struct {
-	key4 key4
 	*live
-	at [2]spot
+	at    [2]spot
+	acked [2]int64 // as Conn.Acked tells
 	// quiet tells that the connection is known from its start on, and that nothing of it is missing or over: then Quick
 	// takes in what comes next.
-	quiet  bool
-	v6     bool
-	used   bool      // since the clock's hand last passed
-	first  Direction // of the key's first endpoint
-	part   uint8
-	twin   uint8 // the place of the next one
-	hasISN [2]bool
+	quiet bool
+	used  bool      // since the clock's hand last passed
+	first Direction // of the first endpoint
+	// marks are the place of the next twin, and a bit for each direction that was heard.
+	marks uint8
+	mark  uint32 // the handler's
 
-	isn  [2]uint32 // of each direction, as Wireshark takes them
-	slot int32     // in the table's ring
-	key6 *key6
-	due  int64 // of the earliest timer, 0 if there is none
+	tag    uint64
+	isn    [2]uint32 // of each direction, as Wireshark takes them
+	slot   int32     // in the table's ring
+	hasISN [2]bool
+	part   uint8
+	due    int64 // of the earliest timer, 0 if there is none
 }
+
+// What the marks are.
+const (
+	nextTwin = 7 // mask
+	heardBit = 8 // of direction 0
+)
+
+// heard reports whether a packet of the direction was seen.
+func (f *flow) heard(d Direction) bool { return f.marks>>d&heardBit != 0 }
 
 // live is what a connection has until both its directions have ended. Its parts are laid out by what a segment touches: with many
 // connections, each line of the processor's cache is time.
@@ -101,36 +111,17 @@ func (f *flow) startAt(d Direction, seq uint32) {
 	}
 }
 
-// key4 are two IPv4 endpoints, address and port in one number each, the lower first.
-type key4 struct{ a, b uint64 }
-
-// key6 are two IPv6 endpoints.
-type key6 struct{ a, b [18]byte }
-
 func endpoint4(a []byte, port uint16) uint64 {
 	return uint64(binary.BigEndian.Uint32(a))<<16 | uint64(port)
 }
 
-func endpoint6(a []byte, port uint64) (e [18]byte) {
-	copy(e[:], a[:16])
-	e[16], e[17] = byte(port>>8), byte(port)
-	return e
-}
-
-// keyOf4 returns the key of a segment, and whether its source is the key's first endpoint.
-func keyOf4(s *Segment) (k key4, forward bool) {
-	if s.from > s.to {
-		return key4{s.to, s.from}, false
+// forward reports whether the source is the first of the endpoints, in an order that is the same for both directions.
+func (s *Segment) forward() bool {
+	if s.six == nil {
+		return s.from <= s.to
 	}
-	return key4{s.from, s.to}, true
-}
-
-func keyOf6(s *Segment) (k key6, forward bool) {
-	x, y := endpoint6(s.six[:16], s.from), endpoint6(s.six[16:], s.to)
-	if bytes.Compare(x[:], y[:]) > 0 {
-		return key6{y, x}, false
-	}
-	return key6{x, y}, true
+	x := bytes.Compare(s.six[:16], s.six[16:])
+	return x < 0 || x == 0 && s.from <= s.to
 }
 
 // Parts is the number of parts that connections are divided into by their endpoints. What bounds the memory of one
@@ -140,21 +131,32 @@ const Parts = 24
 // Part returns the part of a segment's connection; it is the same for both directions.
 func (s *Segment) Part() uint8 { return s.part }
 
-// locate finds out in which part of the connections a segment's is, and where in its table.
+// locate finds out in which part of the connections a segment's is, and where in its table. Connections are told from each other by the tag, a
+// hash of the endpoints with a key that nobody knows: that two of the 32,768 that are remembered have the same happens in one of 2^34 captures.
 func (s *Segment) locate() {
-	if s.six == nil {
-		k, _ := keyOf4(s)
-		s.tag = k.tag()
-		s.part = partOf(s.from ^ s.to)
-		return
+	a, b := s.from, s.to
+	s.back = !s.forward()
+	if s.back {
+		a, b = b, a
 	}
-	k, _ := keyOf6(s)
-	s.tag = k.tag()
-	var h uint64
-	for i := 0; i < 16; i += 8 {
-		h = mix(h^binary.BigEndian.Uint64(s.six[i:])^binary.BigEndian.Uint64(s.six[16+i:]), 0xe7037ed1a0b428db)
+	x := s.from ^ s.to
+	h := secrets[0]
+	if s.six != nil {
+		one, other := s.six[:16], s.six[16:]
+		if s.back {
+			one, other = other, one
+		}
+		var y uint64
+		for i := 0; i < 16; i += 8 {
+			v, w := binary.BigEndian.Uint64(one[i:]), binary.BigEndian.Uint64(other[i:])
+			h = mix(mix(h^v, secrets[1])^w, 0xe7037ed1a0b428db)
+			y = mix(y^v^w, 0xe7037ed1a0b428db)
+		}
+		x ^= y << 16
+		h ^= secrets[1] // no IPv4
 	}
-	s.part = partOf(h<<16 ^ s.from ^ s.to)
+	s.tag = mix(mix(a^h, secrets[1])^b, 0xe7037ed1a0b428db) | 1
+	s.part = partOf(x)
 }
 
 func partOf(h uint64) uint8 {
@@ -170,18 +172,6 @@ func mix(a, b uint64) uint64 {
 // secrets keep those who choose endpoints from choosing places in the table.
 var secrets = [2]uint64{rand.Uint64(), rand.Uint64() | 1}
 
-func (k *key4) tag() uint64 { return mix(mix(k.a^secrets[0], secrets[1])^k.b, 0xe7037ed1a0b428db) | 1 }
-
-func (k *key6) tag() uint64 {
-	h := secrets[0]
-	for _, e := range [2]*[18]byte{&k.a, &k.b} {
-		h = mix(h^binary.LittleEndian.Uint64(e[:]), secrets[1])
-		h = mix(h^binary.LittleEndian.Uint64(e[8:]), secrets[1])
-		h = mix(h^uint64(binary.LittleEndian.Uint16(e[16:])), secrets[1])
-	}
-	return h | 1
-}
-
 // table finds the connection of a segment. It forgets the least recently used ones, as far as the
 // second-chance algorithm tells them.
 type table struct {
@@ -192,50 +182,41 @@ type table struct {
 	free  []int32
 }
 
-// tableSlot holds a connection; the tag is a hash of its key, 0 where the slot is free.
+// tableSlot holds a connection; the tag is a hash of its endpoints, 0 where the slot is free.
 type tableSlot struct {
 	tag uint64
 	f   *flow
 }
 
-// lookup returns the slot of a key, or the free one where the search for it ended.
-func (t *table) lookup(tag uint64, same func(f *flow) bool) int {
+// lookup returns the slot of a tag, or the free one where the search for it ended.
+func (t *table) lookup(tag uint64) int {
 	mask := uint64(len(t.slots) - 1)
 	i := tag >> 1 & mask
-	for t.slots[i].tag != 0 && (t.slots[i].tag != tag || !same(t.slots[i].f)) {
+	for t.slots[i].tag != 0 && t.slots[i].tag != tag {
 		i = (i + 1) & mask
 	}
 	return int(i)
 }
 
-// find returns the connection of a segment and the segment's direction, nil if it is new.
-func (t *table) find(s *Segment) (*flow, Direction) {
+// find returns the connection of a tag, nil if it is new.
+func (t *table) find(tag uint64) *flow {
 	if t.n == 0 {
-		return nil, 0
+		return nil
 	}
-	if s.six != nil {
-		k, forward := keyOf6(s)
-		return t.slots[t.lookup(s.tag, func(f *flow) bool { return f.v6 && *f.key6 == k })].f.from(forward)
-	}
-	k, forward := keyOf4(s)
-	tag, mask := s.tag, uint64(len(t.slots)-1)
-	for i := tag >> 1 & mask; t.slots[i].tag != 0; i = (i + 1) & mask {
-		if f := t.slots[i].f; t.slots[i].tag == tag && f.key4 == k && !f.v6 {
-			return f.from(forward)
+	mask := uint64(len(t.slots) - 1)
+	for i := tag >> 1 & mask; ; i = (i + 1) & mask {
+		if x := &t.slots[i]; x.tag == tag || x.tag == 0 {
+			return x.f
 		}
 	}
-	return nil, 0
 }
 
-// from returns the connection and the direction of a segment that comes from the key's first endpoint, or not.
-func (f *flow) from(forward bool) (*flow, Direction) {
-	if f == nil {
-		return nil, 0
+// from returns the direction of a segment.
+func (f *flow) from(s *Segment) Direction {
+	if s.back {
+		return 1 - f.first&1
 	}
-	if forward {
-		return f, f.first
-	}
-	return f, 1 - f.first
+	return f.first & 1
 }
 
 // add puts in a connection whose first segment went in direction d. It returns the one that
@@ -244,17 +225,8 @@ func (t *table) add(f *flow, s *Segment, d Direction, limit int) (old *flow) {
 	if t.n >= limit {
 		old = t.victim()
 	}
-	var forward bool
-	f.v6 = s.six != nil
-	if f.v6 {
-		var k key6
-		k, forward = keyOf6(s)
-		f.key6 = &k
-	} else {
-		f.key4, forward = keyOf4(s)
-	}
-	f.first = d
-	if !forward {
+	f.tag, f.first = s.tag, d
+	if s.back {
 		f.first = 1 - d
 	}
 	if n := len(t.free); n > 0 {
@@ -266,17 +238,9 @@ func (t *table) add(f *flow, s *Segment, d Direction, limit int) (old *flow) {
 		t.ring = append(t.ring, f)
 	}
 	t.grow()
-	tag := f.tag()
-	t.slots[t.lookup(tag, func(*flow) bool { return false })] = tableSlot{tag, f}
+	t.slots[t.lookup(f.tag)] = tableSlot{f.tag, f}
 	t.n++
 	return old
-}
-
-func (f *flow) tag() uint64 {
-	if f.v6 {
-		return f.key6.tag()
-	}
-	return f.key4.tag()
 }
 
 // grow makes room for one more: at most two thirds of the slots are used.
@@ -288,7 +252,7 @@ func (t *table) grow() {
 	t.slots = make([]tableSlot, max(64, 2*len(old)))
 	for _, s := range old {
 		if s.tag != 0 {
-			t.slots[t.lookup(s.tag, func(*flow) bool { return false })] = s
+			t.slots[t.lookup(s.tag)] = s
 		}
 	}
 }
@@ -309,7 +273,7 @@ func (t *table) victim() *flow {
 }
 
 // place returns the slot of a connection in the table.
-func (t *table) place(f *flow) int { return t.lookup(f.tag(), func(g *flow) bool { return f == g }) }
+func (t *table) place(f *flow) int { return t.lookup(f.tag) }
 
 // replace puts another in the place of a connection.
 func (t *table) replace(f, by *flow) {

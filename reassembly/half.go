@@ -43,7 +43,7 @@ type spot struct {
 // half is what a direction needs that is not in order.
 type half struct {
 	*spot
-	acked   *int64  // the connection's Acked
+	acked   *int64  // the flow's
 	held    []piece // behind a hole; sorted, without overlap
 	fin     int64   // offset of the FIN, -1 if none was seen
 	rst     int64   // offset of an RST that waits for the bytes before it, or -1

@@ -12,11 +12,11 @@ func TestConnectionsFillLines(t *testing.T) {
 		t.Skip("pointers have another size")
 	}
 	var w whole
-	if n := unsafe.Offsetof(w.isn); n != 64 {
+	if n := unsafe.Offsetof(w.tag); n != 64 {
 		t.Errorf("what every segment needs of a flow takes %d bytes, want 64", n)
 	}
 	for name, at := range map[string]uintptr{
-		"live": unsafe.Offsetof(w.live), "Conn": unsafe.Offsetof(w.Conn), "twins": unsafe.Offsetof(w.twins), "one of them": unsafe.Sizeof(twins{}),
+		"live": unsafe.Offsetof(w.live), "Conn": unsafe.Offsetof(w.Conn), "what is behind the twins": unsafe.Offsetof(w.Data),
 	} {
 		if at%64 != 0 {
 			t.Errorf("%s: %d is no multiple of 64", name, at)

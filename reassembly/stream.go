@@ -7,18 +7,10 @@ type Direction uint8
 
 // Conn is one TCP connection as its handler sees it.
 type Conn struct {
-	// Data is the handler's own, at hand with each segment.
-	Data any
-	// Packets counts the packets seen of each direction, with or without payload.
-	Packets [2]int64
-	// Acked[d] is how far the receiver of direction d has acknowledged its bytes, as a stream
-	// offset (a FIN counts as one byte); it may lie beyond what was captured.
-	Acked  [2]int64
 	latest [2]int64 // the latest packet of each direction
-
-	twins twins
-	// Owner is the handler's own, too.
-	Owner any
+	twins  twins    // a line of the processor's cache, with what is before it
+	// Data is the handler's own.
+	Data any
 	// Opener tells that the SYN or SYN-ACK was seen, so that Addr[0] did open it.
 	Opener bool
 	// FromStart[d] tells that the SYN of direction d was seen, so that offset 0 is
@@ -35,10 +27,18 @@ type Conn struct {
 	Opened int64
 	// Addr are the two endpoints; Addr[0] is the side that opened the connection
 	// where a SYN shows it, else the sender of the first packet.
-	Addr   [2]netip.AddrPort
-	before [2]int64 // what a Witness was told of bytes before offset 0
-	whole  *whole   // that it is a part of
+	Addr    [2]netip.AddrPort
+	before  [2]int64 // what a Witness was told of bytes before offset 0
+	packets [2]uint8 // of each direction, as far as it matters
+	whole   *whole   // that it is a part of
 }
+
+// Mark sets a number that is at hand with each segment of the connection; it is 0 before.
+func (c *Conn) Mark(n uint32) { c.whole.mark = n }
+
+// Acked is how far the receiver of a direction has acknowledged its bytes, as a stream offset (a FIN counts as one byte); it may lie beyond what
+// was captured.
+func (c *Conn) Acked(d Direction) int64 { return c.whole.acked[d] }
 
 // Chunk is a run of a direction's byte stream, in order and without overlap.
 type Chunk struct {
