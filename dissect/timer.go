@@ -160,9 +160,9 @@ func (t *timers) raise(now int64, stays func(*timer) bool) {
 type farTimers struct {
 	slots [farSlots][]timer
 	n     int
-	came  int64   // the last second that came up
-	first int64   // the first one with timers, if there are any
-	spare []timer // memory
+	came  int64     // the last second that came up
+	first int64     // the first one with timers, if there are any
+	spare [][]timer // memory, of a second each
 }
 
 const (
@@ -191,8 +191,8 @@ func (f *farTimers) push(x timer, now int64) bool {
 		f.first = second
 	}
 	slot := &f.slots[second%farSlots]
-	if *slot == nil {
-		*slot, f.spare = f.spare, nil
+	if n := len(f.spare); *slot == nil && n > 0 {
+		*slot, f.spare = f.spare[n-1], f.spare[:n-1]
 	}
 	*slot = append(*slot, x)
 	f.n++
@@ -220,9 +220,7 @@ func (f *farTimers) seek() {
 // giveBack takes memory to use again.
 func (f *farTimers) giveBack(list []timer) {
 	clear(list)
-	if cap(list) > cap(f.spare) {
-		f.spare = list[:0]
-	}
+	f.spare = append(f.spare, list[:0])
 }
 
 // keep takes out all timers but those that stand.
