@@ -50,15 +50,11 @@ type step struct {
 	dialogue *dissect.Dialogue
 	// at is where the bytes stand in the data of the batch, or the first of the changes; n is how many there are of either.
 	at, n uint32
-	// offset is that of the bytes in the stream; acked is how far their receiver's own bytes are acknowledged, 0 where that is not new.
-	offset, acked int64
-	number, time  int64
-	clock         int64  // the latest time so far
-	hint          uint32 // of the session ID in the bytes, if there is one: see dissect.Hint
-	worker        int8
-	dir           uint8
-	letter        byte // the first of the bytes
-	push          bool
+	// acked is how far their receiver's own bytes are acknowledged, 0 where that is not new.
+	acked int64
+	clock int64 // the latest time so far
+	// Whole tells of the bytes; of every packet it has its number and time. Its Mark is the worker, or nobody.
+	dissect.Whole
 }
 
 // changed tells of the changes that a step brings.
@@ -238,7 +234,7 @@ func (f *front) take(ref *capture.Ref, i int) {
 	f.steps++
 	f.clock = max(f.clock, ref.Time)
 	st.dialogue, st.at, st.acked = nil, uint32(len(w.changes)), 0
-	st.number, st.time, st.clock, st.worker = ref.Number, ref.Time, f.clock, nobody
+	st.Packet, st.Time, st.clock, st.Mark = ref.Number, ref.Time, f.clock, nobody
 	if f.a.Due() <= f.clock {
 		f.timers(ref.Time)
 	}
@@ -256,10 +252,10 @@ func (f *front) take(ref *capture.Ref, i int) {
 // segment takes in a segment.
 func (f *front) segment(st *step, s *reassembly.Segment, ref *capture.Ref) {
 	f.a.Advanced(f.clock)
-	c, off, to, ok := f.a.Quick(s, st.time, st.number)
+	c, off, to, ok := f.a.Quick(s, st.Time, st.Packet)
 	if !ok {
 		f.at = moment{phase: dissect.ThePacket}
-		f.a.Slow(s, st.time, st.number)
+		f.a.Slow(s, st.Time, st.Packet)
 		return
 	}
 	if to == 0 && s.Length == 0 {
@@ -272,17 +268,17 @@ func (f *front) segment(st *step, s *reassembly.Segment, ref *capture.Ref) {
 		// There are changes already, or IP fragments were put together elsewhere, or there were no bytes yet.
 		f.at = moment{phase: dissect.ThePacket}
 		if to > 0 {
-			f.Acked(c, 1-d, to, st.number)
+			f.Acked(c, 1-d, to, st.Packet)
 		}
 		if s.Length > 0 {
-			f.Chunk(c, d, reassembly.Chunk{Offset: off, Bytes: s.Payload[:s.Length], Time: st.time, Packet: st.number, Push: push})
+			f.Chunk(c, d, reassembly.Chunk{Offset: off, Bytes: s.Payload[:s.Length], Time: st.Time, Packet: st.Packet, Push: push})
 		}
 		return
 	}
-	st.dialogue, st.worker = dialogue, f.who[s.Part()]
-	st.at, st.n, st.offset, st.acked, st.dir, st.push = uint32(at), uint32(s.Length), off, to, uint8(d), push
+	st.dialogue, st.Mark = dialogue, f.who[s.Part()]
+	st.at, st.n, st.Offset, st.acked, st.Dir, st.Push = uint32(at), uint32(s.Length), off, to, uint8(d), push
 	if s.Length > 0 {
-		st.letter, st.hint = s.Payload[0], dissect.Hint(s.Payload[:s.Length])
+		st.Letter, st.Hint = s.Payload[0], dissect.Hint(s.Payload[:s.Length])
 	}
 }
 
@@ -313,8 +309,8 @@ func (f *front) assign(st *step) {
 			w.own[worker] = append(own, at)
 		}
 	}
-	if st.worker != nobody {
-		add(st.worker)
+	if st.Mark != nobody {
+		add(st.Mark)
 	}
 	for i, to := st.changed(); i < to; i++ {
 		add(w.changes[i].party.worker)

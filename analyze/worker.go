@@ -13,7 +13,6 @@ type worker struct {
 	alone  bool // there is no other one, so that there is no order to tell
 	in     chan *work
 	d      *dissect.Dissector
-	due    int64 // no timer has to run while the clock does not pass this
 	first  int64 // the first step of the batch is the so-many-th
 	latest int64 // packet
 	out    *result
@@ -24,7 +23,6 @@ type worker struct {
 
 func newWorker(id int, alone bool, opts Options, shared *dissect.Shared) *worker {
 	w := &worker{id: int8(id), alone: alone, in: make(chan *work, depth+1), d: dissect.NewPart(opts.Dissect, shared, id), told: opts.Resent}
-	w.arm()
 	return w
 }
 
@@ -76,7 +74,7 @@ func (w *worker) takeAll(k *work) {
 		}
 		for i := range some {
 			st := &some[i]
-			if st.clock > w.due || st.dialogue == nil && st.n > 0 {
+			if st.clock > w.d.Due() || st.dialogue == nil && st.n > 0 {
 				w.timers(k, st, from+i)
 			}
 			w.take(k, st)
@@ -94,7 +92,7 @@ func (w *worker) takeOwn(k *work, own []int32) {
 			some := own[i:min(i+ahead, len(own))]
 			for j, at := range some {
 				list[j] = k.steps[at]
-				if list[j].worker != w.id {
+				if list[j].Mark != w.id {
 					list[j].dialogue = nil
 				}
 			}
@@ -103,7 +101,7 @@ func (w *worker) takeOwn(k *work, own []int32) {
 		w.timersTo(k, next, int(at))
 		next = int(at) + 1
 		st := &k.steps[at]
-		if st.clock > w.due || st.dialogue == nil && st.n > 0 {
+		if st.clock > w.d.Due() || st.dialogue == nil && st.n > 0 {
 			w.timers(k, st, int(at))
 		}
 		w.d.TurnToPacket(w.first + int64(at))
@@ -116,8 +114,8 @@ func (w *worker) takeOwn(k *work, own []int32) {
 // timersTo runs the timers before each of the steps from one on to another, as if the clock had been looked at with each of
 // them.
 func (w *worker) timersTo(k *work, from, to int) {
-	for from < to && k.steps[to-1].clock > w.due {
-		from += sort.Search(to-1-from, func(i int) bool { return k.steps[from+i].clock > w.due })
+	for from < to && k.steps[to-1].clock > w.d.Due() {
+		from += sort.Search(to-1-from, func(i int) bool { return k.steps[from+i].clock > w.d.Due() })
 		w.timers(k, &k.steps[from], from)
 		from++
 	}
@@ -129,11 +127,10 @@ func (w *worker) timers(k *work, st *step, at int) {
 	from, to := st.changed()
 	w.turnTo(dissect.Moment{Packet: w.first + int64(at), Phase: dissect.TimersBefore})
 	from = w.changes(k, from, to, dissect.TimersBefore)
-	w.d.Advance(st.time)
+	w.d.Advance(st.Time)
 	w.turnTo(dissect.Moment{Packet: w.first + int64(at), Phase: dissect.TimersWith})
 	w.changes(k, from, to, dissect.TimersWith)
 	w.d.Advance(st.clock)
-	w.arm()
 }
 
 // turnTo tells when what is done next happens, if there is an order to tell.
@@ -166,7 +163,7 @@ func (w *worker) changes(k *work, i, to int32, phase dissect.Phase) int32 {
 func (w *worker) take(k *work, st *step) {
 	w.d.Advanced(st.clock)
 	if st.dialogue != nil {
-		if st.worker == w.id {
+		if st.Mark == w.id && st.dialogue.Opened() {
 			w.next(k, st)
 		}
 		return
@@ -179,26 +176,21 @@ func (w *worker) take(k *work, st *step) {
 		i++
 	}
 	w.changes(k, i, to, dissect.ThePacket)
-	w.arm()
 }
 
 // next takes the next bytes of a direction, and what is acknowledged with them.
 func (w *worker) next(k *work, st *step) {
 	c := st.dialogue
-	if !c.Opened() {
-		return
-	}
 	if st.acked > 0 {
-		w.d.Acked(c, int(1-st.dir), st.acked, st.number)
+		w.d.Acked(c, int(1-st.Dir), st.acked, st.Packet)
 	}
 	if st.n == 0 {
 		return
 	}
 	payload := k.payload(st)
-	if !w.d.Usual(c, int(st.dir), payload, dissect.Whole{Offset: st.offset, Time: st.time, Packet: st.number, Push: st.push}) {
-		w.d.Bytes(c, int(st.dir), payload, dissect.Part{Offset: st.offset, Time: st.time, Packet: st.number, Push: st.push})
+	if !w.d.Usual(c, payload, &st.Whole) {
+		w.d.Bytes(c, int(st.Dir), payload, dissect.Part{Offset: st.Offset, Time: st.Time, Packet: st.Packet, Push: st.Push})
 	}
-	w.arm()
 }
 
 // passed tells that all steps are done.
@@ -212,32 +204,25 @@ func (w *worker) passed(k *work) {
 // payload are the bytes of a step that has a dialogue.
 func (k *work) payload(st *step) []byte { return k.batch.Data[st.at:][:st.n:st.n] }
 
-// lookAhead brings what steps need near the processor.
+// lookAhead brings what steps need near the processor. Acknowledgements mostly follow what they acknowledge.
 func (w *worker) lookAhead(k *work, list []step) {
 	n, m := int64(0), uint64(0)
 	for i := range list {
 		st := &list[i]
-		c := st.dialogue
-		if c == nil {
-			continue
-		}
-		n += c.Touch(st.dir, st.letter, st.n)
-		if st.n > 0 {
+		if c := st.dialogue; c != nil && st.n > 0 {
+			n += c.Touch(st.Dir, st.Letter, st.n)
 			payload := k.payload(st) // its start, what a token reaches to, and its end
 			n += int64(payload[0]) + int64(payload[min(st.n-1, 32)]) + int64(payload[st.n-1])
 		}
 	}
 	for i := range list {
 		st := &list[i]
-		if c := st.dialogue; c != nil && st.n > 0 && st.letter != 'R' {
-			m += c.Look(st.dir, st.hint)
+		if c := st.dialogue; c != nil && st.n > 0 && st.Letter != 'R' {
+			m += c.Look(st.Dir, st.Hint)
 		}
 	}
 	w.touched += n + int64(m)
 }
-
-// arm notes when the next timer has to run.
-func (w *worker) arm() { w.due = w.d.Due() }
 
 // handle takes a change.
 func (w *worker) handle(e *change) {

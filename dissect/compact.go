@@ -160,17 +160,17 @@ func (t *transaction) usual() bool {
 }
 
 // outWhole lets the record of a usual packet out: a response to a request with a letter, or a request.
-func (c *Dialogue) outWhole(dir int, l *protocol.Layout, tail bool, w *write, slot int32, asked byte) {
+func (c *Dialogue) outWhole(dir int, l *protocol.Layout, tail bool, b []byte, w *Whole, slot int32, asked byte) {
 	c.frames++
 	if c.d.opts.Brief {
-		c.feel(dir, w.b[0], w.time)
-		c.d.rec.countFrame(w.b[0])
+		c.feel(dir, b[0], w.Time)
+		c.d.rec.countFrame(b[0])
 		return
 	}
 	c.update()
-	c.feel(dir, w.b[0], w.time)
+	c.feel(dir, b[0], w.Time)
 	x := c.d.addWhole()
-	x.conn, x.raw, x.offset, x.time, x.packet = c.conn, w.b, w.offset, w.time, w.packet
+	x.conn, x.raw, x.offset, x.time, x.packet = c.conn, b, w.Offset, w.Time, w.Packet
 	x.slot, x.form, x.dir, x.from, x.asked = slot, uint8(2*l.Row()), uint8(dir), c.sideOf(dir), asked
 	if tail {
 		x.form++

@@ -1,12 +1,22 @@
 package dissect
 
-import "github.com/nubishark/nubishark/protocol"
+import (
+	"encoding/binary"
+
+	"github.com/nubishark/nubishark/protocol"
+)
 
 // sid is a session ID, compared as raw bytes.
 type sid [protocol.SessionIDSize]byte
 
 // token is an access token, compared as raw bytes.
 type token [protocol.TokenSize]byte
+
+// is reports whether bytes, as many as a token has, are the token.
+func (t *token) is(b []byte) bool {
+	b = b[:len(t):len(t)]
+	return binary.LittleEndian.Uint64(t[:]) == binary.LittleEndian.Uint64(b) && binary.LittleEndian.Uint64(t[8:]) == binary.LittleEndian.Uint64(b[8:]) && binary.LittleEndian.Uint64(t[16:]) == binary.LittleEndian.Uint64(b[16:])
+}
 
 // maxTokens bounds the tokens remembered of one connection.
 const maxTokens = 1024
@@ -33,7 +43,7 @@ func (c *Dialogue) knowsStart(b []byte) bool {
 // carry remembers a token of a packet of this connection.
 func (c *Dialogue) carry(t token) {
 	ss := &c.session
-	if ss.carried && ss.token == t {
+	if ss.carried && ss.token.is(t[:]) {
 		return
 	}
 	if !c.tokens.has(t) {

@@ -6,23 +6,28 @@ import "github.com/nubishark/nubishark/protocol"
 type Whole struct {
 	// Offset in the direction's stream; Time (ns) and Packet are of the capture packet.
 	Offset, Time, Packet int64
+	// Hint is that of the bytes, Letter the first of them.
+	Hint   uint32
+	Letter byte
+	Dir    uint8
 	// Push tells that a write of the sender ends with them.
 	Push bool
+	// Mark is the caller's own.
+	Mark int8
 }
 
 // Usual takes in bytes like Bytes, if they are a packet that came whole in one write on a connection where nothing is in doubt, as most
 // are, and reports whether they are. It concludes what the long way would, from the bytes where they are; whatever is not usual goes that
 // way. Otherwise nothing has changed that Bytes would not change, too. All timers that are due have run before.
-func (d *Dissector) Usual(c *Dialogue, dir int, b []byte, w Whole) bool {
+func (d *Dissector) Usual(c *Dialogue, b []byte, w *Whole) bool {
 	if !c.easy || !w.Push || len(b) <= protocol.StatusAt {
 		return false
 	}
-	dir &= 1
+	dir := int(w.Dir & 1)
 	if c.waits != 0 && !c.endsWait(dir, b, w) {
 		return false
 	}
-	x := &write{b, w.Offset, w.Time, w.Packet}
-	if b[0] == 'R' && !c.usualResponse(dir, x) || b[0] != 'R' && !c.usualRequest(dir, x) {
+	if b[0] == 'R' && !c.usualResponse(dir, b, w) || b[0] != 'R' && !c.usualRequest(dir, b, w) {
 		return false
 	}
 	d.short++
@@ -104,24 +109,18 @@ func (c *Dialogue) endWait(dir int) {
 	}
 }
 
-// write is a packet that came whole in one segment.
-type write struct {
-	b                    []byte
-	offset, time, packet int64
-}
-
 // waitFor keeps a packet whose optional tail may yet come.
-func (c *Dialogue) waitFor(dir int, w *write) bool {
+func (c *Dialogue) waitFor(dir int, b []byte, w *Whole) bool {
 	x, s := &c.wait[dir], &c.spots[dir]
-	if c.d.now-max(s.lastTime, w.time) >= second || len(w.b) > len(x.raw) {
+	if c.d.now-max(s.lastTime, w.Time) >= second || len(b) > len(x.raw) {
 		return false
 	}
-	s.lastTime, s.latest = max(s.lastTime, w.time), max(s.latest, w.packet)
-	x.time, x.packet, x.acked, x.timed, x.size = w.time, w.packet, 0, true, uint8(len(w.b))
-	copy(x.raw[:], w.b)
+	s.lastTime, s.latest = max(s.lastTime, w.Time), max(s.latest, w.Packet)
+	x.time, x.packet, x.acked, x.timed, x.size = w.Time, w.Packet, 0, true, uint8(len(b))
+	copy(x.raw[:], b)
 	c.waits |= 1 << dir
 	if c.ahead>>dir&1 != 0 {
-		x.acked, _ = c.acks.at(dir, w.offset+int64(len(w.b)))
+		x.acked, _ = c.acks.at(dir, w.Offset+int64(len(b)))
 	}
 	x.place = c.d.timers.push(timer{at: s.lastTime + second, order: c.order*timerKinds + int64(dir), c: c}, c.d.now, c.d.timeout)
 	return true
@@ -129,7 +128,7 @@ func (c *Dialogue) waitFor(dir int, w *write) bool {
 
 // endsWait settles what waits to see whether an optional tail comes, if b comes instead. It returns false if b may be the tail, or
 // else may need to be looked at beside what waits.
-func (c *Dialogue) endsWait(dir int, b []byte, w Whole) bool {
+func (c *Dialogue) endsWait(dir int, b []byte, w *Whole) bool {
 	for i := range c.wait {
 		if c.waits>>i&1 != 0 && c.d.now >= c.waitsUntil(i) {
 			return false // it has waited long enough, though its timer is not due yet
@@ -163,25 +162,25 @@ func (c *Dialogue) follows(dir int, b []byte) bool {
 // settleWait settles the packet that waits in a direction, without a tail.
 func (c *Dialogue) settleWait(dir int) bool {
 	s, x := &c.spots[dir], &c.wait[dir]
-	w := &write{x.raw[:x.size], s.pos, x.time, x.packet}
+	b, w := x.raw[:x.size], &Whole{Offset: s.pos, Time: x.time, Packet: x.packet}
 	if !c.d.opts.Brief {
-		w.b = c.d.rec.keepRaw(w.b)
+		b = c.d.rec.keepRaw(b)
 	}
-	if w.b[0] == 'R' {
-		t, l := c.answeredBy(dir, w)
-		if t == nil || l.fixed != len(w.b) || !l.tail {
+	if b[0] == 'R' {
+		t, l := c.answeredBy(dir, b, w)
+		if t == nil || l.fixed != len(b) || !l.tail {
 			return false
 		}
-		c.respond(dir, t, l.layout, false, w)
+		c.respond(dir, t, l.layout, false, b, w)
 	} else {
-		l := c.requestWay(dir, w.b)
-		if l == nil || l.fixed != len(w.b) || !l.tail || !c.unsuspicious(s, w.b) {
+		l := c.requestWay(dir, b)
+		if l == nil || l.fixed != len(b) || !l.tail || !c.unsuspicious(s, b) {
 			return false
 		}
-		c.request(dir, l.layout, false, w, x.acked)
+		c.request(dir, l.layout, false, b, w, x.acked)
 	}
 	c.endWait(dir)
-	s.passed(w)
+	s.passed(len(b), w)
 	return true
 }
 
@@ -241,26 +240,26 @@ func (c *Dialogue) requestWay(dir int, b []byte) *way {
 	return l
 }
 
-func (c *Dialogue) usualRequest(dir int, w *write) bool {
-	l := c.requestWay(dir, w.b)
+func (c *Dialogue) usualRequest(dir int, b []byte, w *Whole) bool {
+	l := c.requestWay(dir, b)
 	if l == nil {
 		return false
 	}
 	n, tail := l.fixed, false
 	switch {
 	case l.lengthWidth > 0:
-		n += number(w.b[l.lengthAt:], l.lengthWidth, c.d.opts.LittleEndian)
-	case l.tail && len(w.b) == n:
-		return c.waitFor(dir, w)
+		n += number(b[l.lengthAt:], l.lengthWidth, c.d.opts.LittleEndian)
+	case l.tail && len(b) == n:
+		return c.waitFor(dir, b, w)
 	case l.tail:
-		n, tail = c.tailEnd(dir, w.b, n, w.b[protocol.TokenAt:][:protocol.TokenSize]), true
+		n, tail = c.tailEnd(dir, b, n, b[protocol.TokenAt:][:protocol.TokenSize]), true
 	}
 	s := &c.spots[dir]
-	if n != len(w.b) || !c.unsuspicious(s, w.b) {
+	if n != len(b) || !c.unsuspicious(s, b) {
 		return false
 	}
-	c.request(dir, l.layout, tail, w, 0)
-	s.passed(w)
+	c.request(dir, l.layout, tail, b, w, 0)
+	s.passed(len(b), w)
 	return true
 }
 
@@ -316,16 +315,16 @@ func (c *Dialogue) unsuspicious(s *spot, b []byte) bool {
 		c.nameBy(token(t))
 	}
 	if ss.loggedIn {
-		return !ss.sure || string(ss.token[:]) == string(t)
+		return !ss.sure || ss.token.is(t)
 	}
 	return !c.gapless() || c.d.isIssued(token(t))
 }
 
 // answeredBy returns the request that a successful response answers in time, and the way of the response; nil if it is
 // not usual.
-func (c *Dialogue) answeredBy(dir int, w *write) (*transaction, *way) {
-	t := c.spots[1-dir].requests.find(sid(w.b[1:protocol.HeaderSize]))
-	if t == nil || w.b[protocol.StatusAt] != 1 || w.time >= c.lateFrom(t) {
+func (c *Dialogue) answeredBy(dir int, b []byte, w *Whole) (*transaction, *way) {
+	t := c.spots[1-dir].requests.find(sid(b[1:protocol.HeaderSize]))
+	if t == nil || b[protocol.StatusAt] != 1 || w.Time >= c.lateFrom(t) {
 		return nil, nil
 	}
 	l := answerWays[t.letter]
@@ -335,23 +334,23 @@ func (c *Dialogue) answeredBy(dir int, w *write) (*transaction, *way) {
 	return t, l
 }
 
-func (c *Dialogue) usualResponse(dir int, w *write) bool {
-	t, l := c.answeredBy(dir, w)
+func (c *Dialogue) usualResponse(dir int, b []byte, w *Whole) bool {
+	t, l := c.answeredBy(dir, b, w)
 	if t == nil {
 		return false
 	}
 	n, tail := l.fixed, false
 	switch {
-	case l.tail && len(w.b) == n:
-		return c.waitFor(dir, w)
-	case l.tail && len(w.b) > n:
-		n, tail = c.tailEnd(dir, w.b, n, nil), true
+	case l.tail && len(b) == n:
+		return c.waitFor(dir, b, w)
+	case l.tail && len(b) > n:
+		n, tail = c.tailEnd(dir, b, n, nil), true
 	}
-	if n != len(w.b) {
+	if n != len(b) {
 		return false
 	}
-	c.respond(dir, t, l.layout, tail, w)
-	c.spots[dir].passed(w)
+	c.respond(dir, t, l.layout, tail, b, w)
+	c.spots[dir].passed(len(b), w)
 	return true
 }
 
@@ -363,9 +362,9 @@ func (c *Dialogue) armBy(at int64) {
 }
 
 // passed moves the boundary behind a packet that was settled.
-func (s *spot) passed(w *write) {
-	s.pos = w.offset + int64(len(w.b))
-	s.lastTime, s.latest = max(s.lastTime, w.time), max(s.latest, w.packet)
+func (s *spot) passed(n int, w *Whole) {
+	s.pos = w.Offset + int64(n)
+	s.lastTime, s.latest = max(s.lastTime, w.Time), max(s.latest, w.Packet)
 }
 
 // Hint tells where Look is to look for the session ID in bytes, if they are a packet.
@@ -399,16 +398,16 @@ func (c *Dialogue) Look(dir uint8, hint uint32) uint64 {
 }
 
 // request settles a request, which was acknowledged by a capture packet, if that is not 0.
-func (c *Dialogue) request(dir int, l *protocol.Layout, tail bool, w *write, acked int64) {
-	t := c.newTransaction(sid(w.b[1:protocol.HeaderSize]), dir)
-	t.letter, t.requestTime, t.size, t.offset, t.acked = w.b[0], w.time, len(w.b), w.offset, acked
-	t.packets = append(t.packets, w.packet)
-	t.raw = append(t.raw, w.b[:min(len(w.b), maxBytes)]...)
-	if len(w.b) > maxBytes {
-		t.hash = hashOf(w.b)
+func (c *Dialogue) request(dir int, l *protocol.Layout, tail bool, b []byte, w *Whole, acked int64) {
+	t := c.newTransaction(sid(b[1:protocol.HeaderSize]), dir)
+	t.letter, t.requestTime, t.size, t.offset, t.acked = b[0], w.Time, len(b), w.Offset, acked
+	t.packets = append(t.packets, w.Packet)
+	t.raw = append(t.raw, b[:min(len(b), maxBytes)]...)
+	if len(b) > maxBytes {
+		t.hash = hashOf(b)
 	}
 	t.secret[0] = [2]int{protocol.TokenAt, protocol.TokenAt + protocol.TokenSize}
-	t.token = token(w.b[protocol.TokenAt:])
+	t.token = token(b[protocol.TokenAt:])
 	if c.ahead>>dir&1 != 0 {
 		c.ackedAhead(t)
 	}
@@ -416,14 +415,14 @@ func (c *Dialogue) request(dir int, l *protocol.Layout, tail bool, w *write, ack
 	c.changes++
 	c.tellRequest(t.id)
 	c.armBy(c.lateFrom(t))
-	c.outWhole(dir, l, tail, w, t.slot, 0)
+	c.outWhole(dir, l, tail, b, w, t.slot, 0)
 	c.carry(t.token)
 }
 
 // respond settles the answer to a request.
-func (c *Dialogue) respond(dir int, t *transaction, l *protocol.Layout, tail bool, w *write) {
-	t.responseTime, t.state = w.time, Answered
-	c.outWhole(dir, l, tail, w, t.slot, t.letter)
+func (c *Dialogue) respond(dir int, t *transaction, l *protocol.Layout, tail bool, b []byte, w *Whole) {
+	t.responseTime, t.state = w.Time, Answered
+	c.outWhole(dir, l, tail, b, w, t.slot, t.letter)
 	c.conclusion(&c.spots[1-dir], t)
 	c.release(t) // nothing claims it
 }
