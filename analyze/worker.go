@@ -2,8 +2,10 @@ package analyze
 
 import (
 	"sort"
+	"unsafe"
 
 	"github.com/nubishark/nubishark/dissect"
+	"github.com/nubishark/nubishark/internal/prefetch"
 	"github.com/nubishark/nubishark/reassembly"
 )
 
@@ -17,8 +19,6 @@ type worker struct {
 	latest int64 // packet
 	out    *result
 	told   func(Resent) // may be nil
-	// touched keeps what was looked at from being left out as useless.
-	touched int64
 }
 
 func newWorker(id int, alone bool, opts Options, shared *dissect.Shared) *worker {
@@ -67,36 +67,38 @@ func (w *worker) finish(k *work) {
 
 // takeAll takes all steps of a batch.
 func (w *worker) takeAll(k *work) {
-	for from := 0; from < len(k.steps); from += ahead {
-		some := k.steps[from:min(from+ahead, len(k.steps))]
-		if len(k.steps) > 1 {
-			w.lookAhead(k, some)
+	steps := k.steps
+	for i := range min(far, len(steps)-1) {
+		k.approach(&steps[i])
+	}
+	for i := range steps {
+		if i+far < len(steps) {
+			k.approach(&steps[i+far])
 		}
-		for i := range some {
-			st := &some[i]
-			if st.clock > w.d.Due() || st.dialogue == nil && st.n > 0 {
-				w.timers(k, st, from+i)
-			}
-			w.take(k, st)
+		if i+near < len(steps) {
+			steps[i+near].meet()
 		}
+		st := &steps[i]
+		if st.clock > w.d.Due() || st.dialogue == nil && st.n > 0 {
+			w.timers(k, st, i)
+		}
+		w.take(k, st)
 	}
 	w.passed(k)
 }
 
 // takeOwn takes those steps of a batch that are the worker's.
 func (w *worker) takeOwn(k *work, own []int32) {
-	var list [ahead]step
 	next := 0 // the first step before which timers may be due
+	for i := range min(far, len(own)-1) {
+		k.approach(&k.steps[own[i]])
+	}
 	for i, at := range own {
-		if i%ahead == 0 {
-			some := own[i:min(i+ahead, len(own))]
-			for j, at := range some {
-				list[j] = k.steps[at]
-				if list[j].Mark != w.id {
-					list[j].dialogue = nil
-				}
-			}
-			w.lookAhead(k, list[:len(some)])
+		if i+far < len(own) {
+			k.approach(&k.steps[own[i+far]])
+		}
+		if i+near < len(own) {
+			k.steps[own[i+near]].meet()
 		}
 		w.timersTo(k, next, int(at))
 		next = int(at) + 1
@@ -109,6 +111,28 @@ func (w *worker) takeOwn(k *work, own []int32) {
 	}
 	w.timersTo(k, next, len(k.steps))
 	w.passed(k)
+}
+
+// What a step needs is asked for so many steps before it is taken, in two rounds: the second one needs what the first one has brought.
+const (
+	far  = 32
+	near = 12
+)
+
+// approach brings near what bytes and their connection need. Acknowledgements mostly follow what they acknowledge.
+func (k *work) approach(st *step) {
+	if c := st.dialogue; c != nil && st.n > 0 {
+		four, one := c.Needs(&st.Whole, st.n)
+		b := k.payload(st)
+		prefetch.Seven(four, one, unsafe.Pointer(&b[0]), unsafe.Pointer(&b[len(b)-1]))
+	}
+}
+
+// meet brings near what a session ID leads to.
+func (st *step) meet() {
+	if st.dialogue != nil && st.n > 0 && st.Letter != 'R' {
+		prefetch.One(st.dialogue.Leads(&st.Whole))
+	}
 }
 
 // timersTo runs the timers before each of the steps from one on to another, as if the clock had been looked at with each of
@@ -203,26 +227,6 @@ func (w *worker) passed(k *work) {
 
 // payload are the bytes of a step that has a dialogue.
 func (k *work) payload(st *step) []byte { return k.batch.Data[st.at:][:st.n:st.n] }
-
-// lookAhead brings what steps need near the processor. Acknowledgements mostly follow what they acknowledge.
-func (w *worker) lookAhead(k *work, list []step) {
-	n, m := int64(0), uint64(0)
-	for i := range list {
-		st := &list[i]
-		if c := st.dialogue; c != nil && st.n > 0 {
-			n += c.Touch(st.Dir, st.Letter, st.n)
-			payload := k.payload(st) // its start, what a token reaches to, and its end
-			n += int64(payload[0]) + int64(payload[min(st.n-1, 32)]) + int64(payload[st.n-1])
-		}
-	}
-	for i := range list {
-		st := &list[i]
-		if c := st.dialogue; c != nil && st.n > 0 && st.Letter != 'R' {
-			m += c.Look(st.Dir, st.Hint)
-		}
-	}
-	w.touched += n + int64(m)
-}
 
 // handle takes a change.
 func (w *worker) handle(e *change) {

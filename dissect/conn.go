@@ -64,11 +64,12 @@ type Dialogue struct {
 	pulse   pulse
 	order   int64 // tells which of two connections was there first
 
+	spots [2]spot // of each direction
+
 	beats  beats
 	device string
 
-	spots [2]spot // of each direction
-	wait  [2]waiting
+	wait [2]waiting
 
 	half      [2]half
 	chronicle *chronicle // nil while nobody asked

@@ -1,6 +1,10 @@
 package dissect
 
-import "github.com/nubishark/nubishark/protocol"
+import (
+	"unsafe"
+
+	"github.com/nubishark/nubishark/protocol"
+)
 
 // Whole says where bytes come from that a single segment carried, in order and of ordinary size.
 type Whole struct {
@@ -367,7 +371,7 @@ func (s *spot) passed(n int, w *Whole) {
 	s.lastTime, s.latest = max(s.lastTime, w.Time), max(s.latest, w.Packet)
 }
 
-// Hint tells where Look is to look for the session ID in bytes, if they are a packet.
+// Hint tells where Leads is to look for the session ID in bytes, if they are a packet.
 func Hint(b []byte) uint32 {
 	if len(b) < protocol.HeaderSize {
 		return 0
@@ -375,26 +379,22 @@ func Hint(b []byte) uint32 {
 	return uint32(hash(sid(b[1:protocol.HeaderSize]).word()))
 }
 
-// Touch reads what the next bytes of a connection need, so that it is near the processor when they come; so many they are, and letter is the
-// first. It returns a number that means nothing.
-func (c *Dialogue) Touch(dir, letter uint8, size uint32) int64 {
-	n := c.deadline + c.order + c.spots[0].pos + c.spots[1].pos
-	if letter == 'H' {
-		n += int64(c.beats.n)
+// Needs tells where what bytes need of the connection stands: four lines of the processor's cache, and one; so many they are.
+func (c *Dialogue) Needs(w *Whole, size uint32) (four, one unsafe.Pointer) {
+	four, one = unsafe.Pointer(c), unsafe.Pointer(&c.wait[w.Dir&1])
+	if size > mostWaiting {
+		one = four
 	}
-	if size <= mostWaiting {
-		n += c.wait[dir&1].packet
-	}
-	return n
+	return four, one
 }
 
-// Look does so with what the session ID of a request leads to, once Touch has brought the way to it; hint is its Hint.
-func (c *Dialogue) Look(dir uint8, hint uint32) uint64 {
-	f := &c.spots[dir&1].requests.done
+// Leads tells where in the index the session ID of a request is looked for, once what Needs tells of is near.
+func (c *Dialogue) Leads(w *Whole) unsafe.Pointer {
+	f := &c.spots[w.Dir&1].requests.done
 	if f.words == nil {
-		return 0
+		return unsafe.Pointer(c)
 	}
-	return f.words[2<<f.log+uint64(hint)&f.mask()>>2]
+	return unsafe.Pointer(&f.words[2<<f.log+uint64(w.Hint)&f.mask()>>2])
 }
 
 // request settles a request, which was acknowledged by a capture packet, if that is not 0.

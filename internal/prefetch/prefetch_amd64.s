@@ -1,0 +1,22 @@
+#include "textflag.h"
+
+// func One(p unsafe.Pointer)
+TEXT ·One(SB), NOSPLIT, $0-8
+	MOVQ       p+0(FP), AX
+	PREFETCHT0 (AX)
+	RET
+
+// func Seven(p, q, r, s unsafe.Pointer)
+TEXT ·Seven(SB), NOSPLIT, $0-32
+	MOVQ       p+0(FP), AX
+	MOVQ       q+8(FP), BX
+	MOVQ       r+16(FP), CX
+	MOVQ       s+24(FP), DX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	PREFETCHT0 128(AX)
+	PREFETCHT0 192(AX)
+	PREFETCHT0 (BX)
+	PREFETCHT0 (CX)
+	PREFETCHT0 (DX)
+	RET

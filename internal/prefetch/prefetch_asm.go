@@ -1,0 +1,15 @@
+//go:build amd64 || arm64
+
+package prefetch
+
+import "unsafe"
+
+// One brings the line of p near. Any address will do.
+//
+//go:noescape
+func One(p unsafe.Pointer)
+
+// Seven brings four lines near, from that of p on, and those of q, r and s. An address that is none takes longer.
+//
+//go:noescape
+func Seven(p, q, r, s unsafe.Pointer)

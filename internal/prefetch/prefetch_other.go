@@ -1,0 +1,11 @@
+//go:build !amd64 && !arm64
+
+package prefetch
+
+import "unsafe"
+
+// One does nothing here.
+func One(unsafe.Pointer) {}
+
+// Seven does nothing here.
+func Seven(_, _, _, _ unsafe.Pointer) {}

@@ -1,0 +1,32 @@
+package prefetch
+
+import (
+	"testing"
+	"unsafe"
+)
+
+// Any address will do, and nothing is changed there.
+func TestPrefetchTouchesNothing(t *testing.T) {
+	var room [8 * Line]byte
+	for i := range room {
+		room[i] = byte(i)
+	}
+	wild := unsafe.Pointer(&room[0])
+	for _, p := range []unsafe.Pointer{nil, wild, unsafe.Pointer(&room[Line-1]), unsafe.Pointer(&room[len(room)-1])} {
+		One(p)
+		Seven(p, nil, wild, p)
+	}
+	for i, x := range room {
+		if x != byte(i) {
+			t.Fatalf("byte %d is %d", i, x)
+		}
+	}
+}
+
+func BenchmarkSeven(b *testing.B) {
+	room := make([]byte, 32<<20)
+	for i := 0; b.Loop(); i++ {
+		p := unsafe.Pointer(&room[i*4096%(len(room)-4*Line)])
+		Seven(p, p, p, p)
+	}
+}
