@@ -29,8 +29,6 @@ type front struct {
 	dialogues []*dissect.Dialogue
 	free      []uint32
 	handOn    func(*work) *work // once the capture is over
-	// touched keeps what was looked at from being left out as useless.
-	touched int64
 }
 
 // moment is when the reassembly does what it does.
@@ -169,21 +167,15 @@ func (f *front) lookAhead(b *capture.Batch, from int) (n int, last bool) {
 		}
 		n++
 	}
-	// Each round needs what the one before has brought. Nothing is decided by what is not there yet, so that the processor can wait for
-	// all packets at the same time.
+	// Each round needs what the one before has asked for.
 	for i := range n {
 		if f.found[i] {
-			f.touched += int64(f.a.Peek(&f.segs[i]))
+			f.a.Approach(&f.segs[i])
 		}
 	}
 	for i := range n {
 		if f.found[i] {
 			f.a.Find(&f.segs[i])
-		}
-	}
-	for i := range n {
-		if f.found[i] {
-			f.touched += f.segs[i].Touch()
 		}
 	}
 	return n, last

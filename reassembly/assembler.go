@@ -5,8 +5,10 @@ import (
 	"container/heap"
 	"math"
 	"slices"
+	"unsafe"
 
 	"github.com/nubishark/nubishark/capture"
+	"github.com/nubishark/nubishark/internal/prefetch"
 )
 
 // Options steer an assembler. The zero value has the default bounds.
@@ -202,37 +204,20 @@ func (a *Assembler) Quick(s *Segment, time, packet int64) (c *Conn, off, acked i
 	return c, off, acked, true
 }
 
-// Peek reads where Find will look first. It returns a number that means nothing.
-func (a *Assembler) Peek(s *Segment) uint64 {
-	t := &a.parts[s.part].table
-	if len(t.slots) == 0 {
-		return 0
+// Approach brings near where Find will look first.
+func (a *Assembler) Approach(s *Segment) {
+	if t := &a.parts[s.part].table; len(t.slots) > 0 {
+		prefetch.One(unsafe.Pointer(&t.slots[s.tag>>1&uint64(len(t.slots)-1)]))
 	}
-	return t.slots[s.tag>>1&uint64(len(t.slots)-1)].tag
 }
 
-// Find looks for the connection of a segment that Quick is to take in soon. Looking for many at once is faster than for one
-// after the other: the processor waits for all of them at the same time.
-func (a *Assembler) Find(s *Segment) { s.f = a.parts[s.part].table.find(s.tag) }
-
-// Touch reads, of a segment that was looked for by Find, what Quick needs of its connection, so that it is at hand then. It returns
-// a number that means nothing.
-func (s *Segment) Touch() (n int64) {
-	if s.f == nil {
-		return 0
-	}
-	n = s.f.acked[0]
-	if s.f.live != nil {
-		n += s.f.Conn.latest[0]
-	}
-	if k := len(s.Payload); k > 0 {
-		n += int64(s.Payload[0]) + int64(s.Payload[min(k-1, near)])
-	}
-	return n
+// Find looks for the connection of a segment that Quick is to take in soon, and brings near what Quick needs of it. Looking for many at once is
+// faster than for one after the other: the processor waits for all of them at the same time.
+func (a *Assembler) Find(s *Segment) {
+	f := a.parts[s.part].table.find(s.tag)
+	s.f = f
+	prefetch.First(unsafe.Pointer(f)) // of whole, and what it has while it lives
 }
-
-// near is how far from its start the payload is sure to be looked at soon.
-const near = 8
 
 // Mark is that of the connection of a segment that Find has looked for; see Conn.Mark.
 func (s *Segment) Mark() uint32 { return s.f.mark }

@@ -15,6 +15,9 @@ func TestConnectionsFillLines(t *testing.T) {
 	if n := unsafe.Offsetof(w.tag); n != 64 {
 		t.Errorf("what every segment needs of a flow takes %d bytes, want 64", n)
 	}
+	if n := unsafe.Offsetof(w.live); n != 128 {
+		t.Errorf("what a connection has while it lives stands at %d, want 128", n)
+	}
 	for name, at := range map[string]uintptr{
 		"live": unsafe.Offsetof(w.live), "Conn": unsafe.Offsetof(w.Conn), "what is behind the twins": unsafe.Offsetof(w.Data),
 	} {

@@ -6,6 +6,13 @@ TEXT ·One(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	RET
 
+// func First(p unsafe.Pointer)
+TEXT ·First(SB), NOSPLIT, $0-8
+	MOVQ       p+0(FP), AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 128(AX)
+	RET
+
 // func Seven(p, q, r, s unsafe.Pointer)
 TEXT ·Seven(SB), NOSPLIT, $0-32
 	MOVQ       p+0(FP), AX

@@ -6,6 +6,14 @@ TEXT ·One(SB), NOSPLIT, $0-8
 	PRFM (R0), PLDL1KEEP
 	RET
 
+// func First(p unsafe.Pointer)
+TEXT ·First(SB), NOSPLIT, $0-8
+	MOVD p+0(FP), R0
+	PRFM (R0), PLDL1KEEP
+	ADD  $128, R0
+	PRFM (R0), PLDL1KEEP
+	RET
+
 // func Seven(p, q, r, s unsafe.Pointer)
 TEXT ·Seven(SB), NOSPLIT, $0-32
 	MOVD p+0(FP), R0

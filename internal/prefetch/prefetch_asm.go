@@ -9,6 +9,11 @@ import "unsafe"
 //go:noescape
 func One(p unsafe.Pointer)
 
+// First brings the line of p near, and that of what stands 128 bytes behind.
+//
+//go:noescape
+func First(p unsafe.Pointer)
+
 // Seven brings four lines near, from that of p on, and those of q, r and s. An address that is none takes longer.
 //
 //go:noescape

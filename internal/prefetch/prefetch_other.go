@@ -7,5 +7,8 @@ import "unsafe"
 // One does nothing here.
 func One(unsafe.Pointer) {}
 
+// First does nothing here.
+func First(unsafe.Pointer) {}
+
 // Seven does nothing here.
 func Seven(_, _, _, _ unsafe.Pointer) {}

@@ -14,6 +14,7 @@ func TestPrefetchTouchesNothing(t *testing.T) {
 	wild := unsafe.Pointer(&room[0])
 	for _, p := range []unsafe.Pointer{nil, wild, unsafe.Pointer(&room[Line-1]), unsafe.Pointer(&room[len(room)-1])} {
 		One(p)
+		First(p)
 		Seven(p, nil, wild, p)
 	}
 	for i, x := range room {
