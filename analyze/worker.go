@@ -122,9 +122,9 @@ const (
 // approach brings near what bytes and their connection need. Acknowledgements mostly follow what they acknowledge.
 func (k *work) approach(st *step) {
 	if c := st.dialogue; c != nil && st.n > 0 {
-		four, one := c.Needs(&st.Whole, st.n)
+		five, one := c.Needs(&st.Whole, st.n)
 		b := k.payload(st)
-		prefetch.Seven(four, one, unsafe.Pointer(&b[0]), unsafe.Pointer(&b[len(b)-1]))
+		prefetch.Eight(five, one, unsafe.Pointer(&b[0]), unsafe.Pointer(&b[len(b)-1]))
 	}
 }
 

@@ -379,13 +379,13 @@ func Hint(b []byte) uint32 {
 	return uint32(hash(sid(b[1:protocol.HeaderSize]).word()))
 }
 
-// Needs tells where what bytes need of the connection stands: four lines of the processor's cache, and one; so many they are.
-func (c *Dialogue) Needs(w *Whole, size uint32) (four, one unsafe.Pointer) {
-	four, one = unsafe.Pointer(c), unsafe.Pointer(&c.wait[w.Dir&1])
+// Needs tells where what bytes need of the connection stands: five lines of the processor's cache, and one; so many they are.
+func (c *Dialogue) Needs(w *Whole, size uint32) (five, one unsafe.Pointer) {
+	five, one = unsafe.Pointer(c), unsafe.Pointer(&c.wait[w.Dir&1])
 	if size > mostWaiting {
-		one = four
+		one = five
 	}
-	return four, one
+	return five, one
 }
 
 // Leads tells where in the index the session ID of a request is looked for, once what Needs tells of is near.

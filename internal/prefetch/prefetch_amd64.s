@@ -13,8 +13,8 @@ TEXT ·First(SB), NOSPLIT, $0-8
 	PREFETCHT0 128(AX)
 	RET
 
-// func Seven(p, q, r, s unsafe.Pointer)
-TEXT ·Seven(SB), NOSPLIT, $0-32
+// func Eight(p, q, r, s unsafe.Pointer)
+TEXT ·Eight(SB), NOSPLIT, $0-32
 	MOVQ       p+0(FP), AX
 	MOVQ       q+8(FP), BX
 	MOVQ       r+16(FP), CX
@@ -23,6 +23,7 @@ TEXT ·Seven(SB), NOSPLIT, $0-32
 	PREFETCHT0 64(AX)
 	PREFETCHT0 128(AX)
 	PREFETCHT0 192(AX)
+	PREFETCHT0 256(AX)
 	PREFETCHT0 (BX)
 	PREFETCHT0 (CX)
 	PREFETCHT0 (DX)

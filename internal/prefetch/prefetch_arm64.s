@@ -14,12 +14,14 @@ TEXT ·First(SB), NOSPLIT, $0-8
 	PRFM (R0), PLDL1KEEP
 	RET
 
-// func Seven(p, q, r, s unsafe.Pointer)
-TEXT ·Seven(SB), NOSPLIT, $0-32
+// func Eight(p, q, r, s unsafe.Pointer)
+TEXT ·Eight(SB), NOSPLIT, $0-32
 	MOVD p+0(FP), R0
 	MOVD q+8(FP), R1
 	MOVD r+16(FP), R2
 	MOVD s+24(FP), R3
+	PRFM (R0), PLDL1KEEP
+	ADD  $64, R0
 	PRFM (R0), PLDL1KEEP
 	ADD  $64, R0
 	PRFM (R0), PLDL1KEEP

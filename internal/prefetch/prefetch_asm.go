@@ -14,7 +14,7 @@ func One(p unsafe.Pointer)
 //go:noescape
 func First(p unsafe.Pointer)
 
-// Seven brings four lines near, from that of p on, and those of q, r and s. An address that is none takes longer.
+// Eight brings five lines near, from that of p on, and those of q, r and s. An address that is none takes longer.
 //
 //go:noescape
-func Seven(p, q, r, s unsafe.Pointer)
+func Eight(p, q, r, s unsafe.Pointer)

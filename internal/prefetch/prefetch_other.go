@@ -10,5 +10,5 @@ func One(unsafe.Pointer) {}
 // First does nothing here.
 func First(unsafe.Pointer) {}
 
-// Seven does nothing here.
-func Seven(_, _, _, _ unsafe.Pointer) {}
+// Eight does nothing here.
+func Eight(_, _, _, _ unsafe.Pointer) {}

@@ -15,7 +15,7 @@ func TestPrefetchTouchesNothing(t *testing.T) {
 	for _, p := range []unsafe.Pointer{nil, wild, unsafe.Pointer(&room[Line-1]), unsafe.Pointer(&room[len(room)-1])} {
 		One(p)
 		First(p)
-		Seven(p, nil, wild, p)
+		Eight(p, nil, wild, p)
 	}
 	for i, x := range room {
 		if x != byte(i) {
@@ -28,6 +28,6 @@ func BenchmarkSeven(b *testing.B) {
 	room := make([]byte, 32<<20)
 	for i := 0; b.Loop(); i++ {
 		p := unsafe.Pointer(&room[i*4096%(len(room)-4*Line)])
-		Seven(p, p, p, p)
+		Eight(p, p, p, p)
 	}
 }
