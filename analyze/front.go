@@ -25,8 +25,10 @@ type front struct {
 	steps int64      // so far
 	own   bool       // workers have lists of their own steps
 	spare [][]*party // of each worker, to be used again
-	// dialogues are those of the connections by their marks; free are marks to be used again.
+	// dialogues are those of the connections by their marks; free are marks to be used again. told has a bit for each direction of
+	// which acknowledgements are to be told: see tellsOf.
 	dialogues []*dissect.Dialogue
+	told      []uint8
 	free      []uint32
 	handOn    func(*work) *work // once the capture is over
 }
@@ -92,7 +94,7 @@ const (
 )
 
 func newFront(opts Options, workers int) *front {
-	f := &front{opts: opts, own: workers > 1, spare: make([][]*party, workers), dialogues: make([]*dissect.Dialogue, 1)}
+	f := &front{opts: opts, own: workers > 1, spare: make([][]*party, workers), dialogues: make([]*dissect.Dialogue, 1), told: make([]uint8, 1)}
 	for i := range f.who {
 		f.who[i] = int8(i % workers)
 	}
@@ -215,8 +217,27 @@ func (f *front) count(ref *capture.Ref) bool {
 // perfect order.
 const backStep = int64(10e6)
 
-// take makes a step of a packet, or of a mark of the clock.
+// take makes a step of a packet, or of a mark of the clock, unless nothing follows from it.
 func (f *front) take(ref *capture.Ref, i int) {
+	f.clock = max(f.clock, ref.Time)
+	first := len(f.w.changes)
+	if f.a.Due() <= f.clock {
+		f.timers(ref.Time)
+	}
+	if f.found[i] && f.segment(&f.segs[i], ref, first) {
+		return
+	}
+	if n := len(f.w.changes) - first; n > 0 || ref.Number == 0 {
+		st := f.step(ref)
+		st.dialogue, st.at, st.n, st.Mark = nil, uint32(first), uint32(n), nobody
+		if f.own {
+			f.assign(st)
+		}
+	}
+}
+
+// step adds a step, whose parts may hold anything but for the packet's number and the times.
+func (f *front) step(ref *capture.Ref) *step {
 	w := f.w
 	if len(w.steps) == cap(w.steps) {
 		w.steps = append(w.steps, step{})[:len(w.steps)]
@@ -224,54 +245,63 @@ func (f *front) take(ref *capture.Ref, i int) {
 	w.steps = w.steps[:len(w.steps)+1]
 	st := &w.steps[len(w.steps)-1]
 	f.steps++
-	f.clock = max(f.clock, ref.Time)
-	st.dialogue, st.at, st.acked = nil, uint32(len(w.changes)), 0
-	st.Packet, st.Time, st.clock, st.Mark = ref.Number, ref.Time, f.clock, nobody
-	if f.a.Due() <= f.clock {
-		f.timers(ref.Time)
+	st.Packet, st.Time, st.clock = ref.Number, ref.Time, f.clock
+	return st
+}
+
+// segment takes in a segment. It reports whether what follows is in a step, or nothing does; else it is in the changes, if there is something. The
+// first of them that the packet brought is the so-many-th.
+func (f *front) segment(s *reassembly.Segment, ref *capture.Ref, first int) (done bool) {
+	f.a.Advanced(f.clock)
+	c, off, to, ok := f.a.Quick(s, ref.Time, ref.Number)
+	if !ok {
+		f.at = moment{phase: dissect.ThePacket}
+		f.a.Slow(s, ref.Time, ref.Number)
+		return false
 	}
-	if f.found[i] {
-		f.segment(st, &f.segs[i], ref)
+	d, push, told := s.From(), s.Flags&reassembly.FlagPSH != 0, &f.told[s.Mark()]
+	if to > 0 && !tellsOf(told, 1-d, s.AllAcked()) {
+		to = 0
 	}
-	if st.dialogue == nil {
-		st.n = uint32(len(w.changes)) - st.at
+	b := s.Payload[:s.Length]
+	if len(b) == 0 && to == 0 {
+		return len(f.w.changes) == first
+	}
+	if len(b) > 0 && !dissect.OnlyAnswer(b, push) {
+		*told |= 1 << d
+	}
+	at, there := f.w.place(ref, b)
+	dialogue := f.dialogues[s.Mark()]
+	if len(f.w.changes) > first || !there || dialogue == nil {
+		// There are changes already, or IP fragments were put together elsewhere, or there were no bytes yet.
+		f.at = moment{phase: dissect.ThePacket}
+		if to > 0 {
+			f.Acked(c, 1-d, to, ref.Number)
+		}
+		if len(b) > 0 {
+			f.Chunk(c, d, reassembly.Chunk{Offset: off, Bytes: b, Time: ref.Time, Packet: ref.Number, Push: push})
+		}
+		return false
+	}
+	st := f.step(ref)
+	st.dialogue, st.Mark = dialogue, f.who[s.Part()]
+	st.at, st.n, st.Offset, st.acked, st.Dir, st.Push = uint32(at), uint32(len(b)), off, to, uint8(d), push
+	if len(b) > 0 {
+		st.Letter, st.Hint = b[0], dissect.Hint(b)
 	}
 	if f.own {
 		f.assign(st)
 	}
+	return true
 }
 
-// segment takes in a segment.
-func (f *front) segment(st *step, s *reassembly.Segment, ref *capture.Ref) {
-	f.a.Advanced(f.clock)
-	c, off, to, ok := f.a.Quick(s, st.Time, st.Packet)
-	if !ok {
-		f.at = moment{phase: dissect.ThePacket}
-		f.a.Slow(s, st.Time, st.Packet)
-		return
+// tellsOf reports whether an acknowledgement of a direction may be asked about: not if it is all of answers, each a write of its own.
+func tellsOf(told *uint8, d reassembly.Direction, all bool) bool {
+	tells := *told>>d&1 != 0
+	if all {
+		*told &^= 1 << d
 	}
-	if to == 0 && s.Length == 0 {
-		return
-	}
-	d, push := s.From(), s.Flags&reassembly.FlagPSH != 0
-	at, there := f.w.place(ref, s.Payload[:s.Length])
-	dialogue := f.dialogues[s.Mark()]
-	if int(st.at) != len(f.w.changes) || !there || dialogue == nil {
-		// There are changes already, or IP fragments were put together elsewhere, or there were no bytes yet.
-		f.at = moment{phase: dissect.ThePacket}
-		if to > 0 {
-			f.Acked(c, 1-d, to, st.Packet)
-		}
-		if s.Length > 0 {
-			f.Chunk(c, d, reassembly.Chunk{Offset: off, Bytes: s.Payload[:s.Length], Time: st.Time, Packet: st.Packet, Push: push})
-		}
-		return
-	}
-	st.dialogue, st.Mark = dialogue, f.who[s.Part()]
-	st.at, st.n, st.Offset, st.acked, st.Dir, st.Push = uint32(at), uint32(s.Length), off, to, uint8(d), push
-	if s.Length > 0 {
-		st.Letter, st.Hint = s.Payload[0], dissect.Hint(s.Payload[:s.Length])
-	}
+	return tells
 }
 
 // place returns where bytes of a packet stand in the batch's data, and whether they do.
@@ -325,6 +355,7 @@ const portion = 1024
 func (f *front) tell(c *reassembly.Conn, e change) {
 	e.party, _ = c.Data.(*party)
 	e.moment, e.opener, e.fromStart = f.at, c.Opener, c.FromStart
+	f.told[e.party.mark] = 3 // whatever it is, it is not usual
 	if f.handOn != nil && len(f.w.changes) >= portion {
 		f.begin(f.handOn(f.w))
 	}
@@ -364,7 +395,7 @@ func (f *front) converse(c *reassembly.Conn) {
 		f.dialogues[p.mark] = p.dialogue
 	} else {
 		p.mark = uint32(len(f.dialogues))
-		f.dialogues = append(f.dialogues, p.dialogue)
+		f.dialogues, f.told = append(f.dialogues, p.dialogue), append(f.told, 0)
 	}
 	c.Mark(p.mark)
 }

@@ -379,6 +379,11 @@ func Hint(b []byte) uint32 {
 	return uint32(hash(sid(b[1:protocol.HeaderSize]).word()))
 }
 
+// OnlyAnswer reports whether bytes, which a write ends with, are an answer and no request beside it: nobody asks whether an answer arrived.
+func OnlyAnswer(b []byte, push bool) bool {
+	return push && len(b) < protocol.StatusAt+1+protocol.TokenAt+protocol.TokenSize && b[0] == 'R'
+}
+
 // Needs tells where what bytes need of the connection stands: five lines of the processor's cache, and one; so many they are.
 func (c *Dialogue) Needs(w *Whole, size uint32) (five, one unsafe.Pointer) {
 	five, one = unsafe.Pointer(c), unsafe.Pointer(&c.wait[w.Dir&1])

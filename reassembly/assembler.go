@@ -222,6 +222,12 @@ func (a *Assembler) Find(s *Segment) {
 // Mark is that of the connection of a segment that Find has looked for; see Conn.Mark.
 func (s *Segment) Mark() uint32 { return s.f.mark }
 
+// AllAcked reports whether a segment that Quick has taken in acknowledges all that was captured of the other direction.
+func (s *Segment) AllAcked() bool {
+	d := 1 - s.d&1
+	return s.f.acked[d] >= s.f.at[d].next
+}
+
 // From is the direction of a segment that Quick has taken in.
 func (s *Segment) From() Direction { return s.d }
 
