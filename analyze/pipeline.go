@@ -16,7 +16,7 @@ import (
 )
 
 // depth is the number of batches that are on their way at the same time.
-const depth = 4
+const depth = 6
 
 // maxWorkers bounds the workers that are used unasked.
 const maxWorkers = 8
