@@ -144,6 +144,33 @@ func TestReasons(t *testing.T) {
 			func(x *wire) { x.say(1, 0, data).ack(1.1, 1).elsewhere(32) },
 			unanswered + "unanswered delivered-not-answered [8]",
 		},
+		"acknowledged, and much was said and acknowledged since": {
+			func(x *wire) {
+				x.say(1, 0, data).ack(1.1, 1)
+				for i := range 12 {
+					id := fmt.Sprintf("other%03d", i)
+					at := 2 + float64(i)
+					x.say(at, 0, "D"+id+data[9:]).ack(at+0.1, 1).say(at+0.2, 1, "R"+id+"\x01").ack(at+0.3, 0)
+				}
+				x.elsewhere(32)
+			},
+			strings.Repeat("answered  []\n", 12) + unanswered + "unanswered delivered-not-answered [8]",
+		},
+		"acknowledged while it is open whether it has a tail": {
+			func(x *wire) { x.say(1, 0, "Hsession2"+wireToken).ack(1.1, 1).elsewhere(3).elsewhere(32) },
+			unanswered + "unanswered delivered-not-answered [8]",
+		},
+		"in one write with an answer": {
+			func(x *wire) { x.say(1, 0, data).say(1.1, 1, answer+"Csession3"+wireToken+"\x00").ack(1.2, 0).elsewhere(32) },
+			"answered  []\n! no-response warning by device delivered-not-answered\nunanswered delivered-not-answered [9]",
+		},
+		"behind the answers of others": {
+			func(x *wire) {
+				x.say(1, 0, data).say(1.1, 1, answer).ack(1.2, 0).say(2, 1, "Csession3"+wireToken+"\x02hi").ack(2.1, 0)
+				x.say(3, 0, "D"+"session4"+data[9:]).say(3.1, 1, "Rsession4\x01").ack(3.2, 0).elsewhere(33)
+			},
+			"answered  []\nanswered  []\n! no-response warning by device delivered-not-answered\nunanswered delivered-not-answered [11]",
+		},
 		"acknowledged but for its last byte, and not sent again": {
 			func(x *wire) { x.say(1, 0, data).ackBut(1.1, 1, 1).elsewhere(32) },
 			unanswered + "unanswered delivered-not-answered []",

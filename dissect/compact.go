@@ -1,6 +1,11 @@
 package dissect
 
-import "github.com/nubishark/nubishark/protocol"
+import (
+	"unsafe"
+
+	"github.com/nubishark/nubishark/internal/prefetch"
+	"github.com/nubishark/nubishark/protocol"
+)
 
 // Most records are of packets and transactions with which nothing is the matter. They wait for their turn as what cannot be
 // concluded again: a line of the cache, where a Frame with its fields takes ten. The sink is told the whole record, made in
@@ -106,22 +111,25 @@ func (w *whole) give(n *Numbering) {
 }
 
 // ahead is the number of records that are looked up at once.
-const ahead = 32
+const ahead = 16
 
-// touch reads what the next records need: each is of another connection, which was last near the processor long ago, and waiting
-// for many of them takes as long as waiting for one.
-func (n *Numbering) touch(wholes []whole, exchanges []exchange) {
-	for i := range wholes[:min(len(wholes), ahead)] {
+// approach asks for what records need that come soon: each is of another connection, which was last near the processor long ago.
+func approach(wholes []whole) {
+	for i := range wholes {
 		w := &wholes[i]
-		n.touched += int64(w.conn.Stream) + w.conn.first.transaction + int64(w.raw[0]) + int64(w.raw[len(w.raw)-1])
+		prefetch.Eight(unsafe.Pointer(w.conn), unsafe.Pointer(&w.raw[0]), unsafe.Pointer(&w.raw[len(w.raw)-1]), unsafe.Pointer(w))
 	}
-	for i := range exchanges[:min(len(exchanges), ahead)] {
+}
+
+// meet asks for what is found by what approach has brought near.
+func meet(exchanges []exchange) {
+	for i := range exchanges {
 		x := &exchanges[i]
 		if done := x.conn.done[x.dir&1]; int(x.remember) < len(done) && x.remember >= 0 {
-			n.touched += int64(done[x.remember])
+			prefetch.One(unsafe.Pointer(&done[x.remember]))
 		}
 		if d := x.conn.device; d != "" {
-			n.touched += int64(d[0])
+			prefetch.One(unsafe.Pointer(unsafe.StringData(d)))
 		}
 	}
 }

@@ -156,7 +156,6 @@ type Numbering struct {
 	// What a sink is told of usual packets and transactions stands here.
 	lent        []lent // of each form
 	transaction Transaction
-	touched     int64 // keeps what was looked at from being left out as useless
 }
 
 // NewNumbering returns a numbering that starts at 1.
@@ -171,11 +170,15 @@ func (n *Numbering) Give(r *Records) {
 // hand hands on the records up to a place, those before it that were not yet.
 func (n *Numbering) hand(r *Records, to int) {
 	g := &r.given
+	if g.records == 0 {
+		approach(r.wholes[:min(len(r.wholes), ahead)])
+	}
 	for ; g.records < to; g.records++ {
 		switch r.order[g.records] {
 		case aWhole:
 			if g.wholes%ahead == 0 {
-				n.touch(r.wholes[g.wholes:], r.exchanges[g.exchanges:])
+				approach(r.wholes[min(g.wholes+ahead, len(r.wholes)):min(g.wholes+2*ahead, len(r.wholes))])
+				meet(r.exchanges[g.exchanges:min(g.exchanges+ahead, len(r.exchanges))])
 			}
 			g.wholes++
 			r.wholes[g.wholes-1].give(n)
