@@ -22,6 +22,7 @@ type wire struct {
 	seq     [2]uint32 // what comes next
 	acked   [2]uint32 // what each side has acknowledged of the other's
 	packets int
+	alone   bool // each packet is a batch of its own
 }
 
 const wireToken = "tokentokentokentokentoke"
@@ -96,6 +97,26 @@ func twice(p []byte, id uint16) []byte {
 	return p
 }
 
+// oneByOne is a source that hands on each packet alone: then the connections of all but the first packet are known when segments are looked at.
+type oneByOne struct {
+	capture.Source
+	rest capture.Batch
+	next int
+}
+
+func (s *oneByOne) Next(b *capture.Batch) error {
+	if s.next == len(s.rest.Refs) {
+		s.next, s.rest.Refs = 0, s.rest.Refs[:0]
+		if err := s.Source.Next(&s.rest); err != nil {
+			return err
+		}
+	}
+	b.Data, b.Refs = b.Data[:0], b.Refs[:0]
+	b.Add(s.rest.Packet(s.next))
+	s.next++
+	return nil
+}
+
 // verdicts are the transactions and violations but for the login's.
 type verdicts struct{ lines []string }
 
@@ -120,7 +141,11 @@ func (x *wire) read(dropped uint64, sink dissect.Sink) Result {
 	if err != nil {
 		x.t.Fatal(err)
 	}
-	res, err := Run(context.Background(), lossy{src, dropped}, Options{}, sink)
+	var from capture.Source = lossy{src, dropped}
+	if x.alone {
+		from = &oneByOne{Source: from}
+	}
+	res, err := Run(context.Background(), from, Options{}, sink)
 	if err != nil {
 		x.t.Fatal(err)
 	}
@@ -260,10 +285,13 @@ func TestReasons(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			x := newWire(t)
-			c.make(x)
-			if d := cmp.Diff(c.want, x.verdicts()); d != "" {
-				t.Errorf("-want +got:\n%s", d)
+			for _, alone := range []bool{false, true} {
+				x := newWire(t)
+				x.alone = alone
+				c.make(x)
+				if d := cmp.Diff(c.want, x.verdicts()); d != "" {
+					t.Errorf("each packet alone %v, -want +got:\n%s", alone, d)
+				}
 			}
 		})
 	}
