@@ -186,7 +186,9 @@ func TestReasons(t *testing.T) {
 			unanswered + "unanswered delivered-not-answered [8]",
 		},
 		"in one write with an answer": {
-			func(x *wire) { x.say(1, 0, data).say(1.1, 1, answer+"Csession3"+wireToken+"\x00").ack(1.2, 0).elsewhere(32) },
+			func(x *wire) {
+				x.say(1, 0, data).say(1.1, 1, answer+"Csession3"+wireToken+"\x00").ack(1.2, 0).elsewhere(32)
+			},
 			"answered  []\n! no-response warning by device delivered-not-answered\nunanswered delivered-not-answered [9]",
 		},
 		"behind the answers of others": {
