@@ -22,12 +22,32 @@ func appendNum(b []byte, v int64) []byte {
 		binary.LittleEndian.PutUint64(b[len(b)-8:], zeros+digitsOf(u%eightDigits))
 		return b
 	}
-	x := digitsOf(u)
-	leading := bits.TrailingZeros64(x|1<<56) / 8
+	at, n := len(b), digitCount(u)
 	b = extend(b, 8)
-	binary.LittleEndian.PutUint64(b[len(b)-8:], (zeros+x)>>(8*leading))
-	return b[:len(b)-leading]
+	binary.LittleEndian.PutUint64(b[at:], (zeros+digitsOf(u))>>(64-8*n))
+	return b[:at+int(n)]
 }
+
+// digitCount returns how many digits a number below eightDigits has. What comes behind the number need not wait for the digits themselves: where
+// it stands depends on their count.
+func digitCount(u uint64) uint64 { return (u + digitCounts[bits.Len32(uint32(u))]) >> 32 }
+
+// digitCounts are, by the number of bits that a number has, what brings it to its count of digits in the upper half if it is added.
+var digitCounts = func() (counts [33]uint64) {
+	counts[0] = 1 << 32
+	for n := 1; n < len(counts); n++ {
+		least, most := uint64(1)<<(n-1), uint64(1)<<n-1
+		digits, ten := uint64(1), uint64(10)
+		for ; ten <= least; ten *= 10 {
+			digits++
+		}
+		counts[n] = digits << 32
+		if ten <= most { // from there on there is one digit more
+			counts[n] = (digits+1)<<32 - ten
+		}
+	}
+	return counts
+}()
 
 const (
 	eightDigits = 1e8
@@ -106,13 +126,18 @@ func first4[S string | []byte](b S) uint64 {
 
 // plainBytes counts how many of eight bytes, the lowest first, are printable ASCII before one that is not, or is one of two.
 func plainBytes(x, one, other uint64) int {
+	return bits.TrailingZeros64(specialBytes(x, one, other)) / 8
+}
+
+// specialBytes has the highest bit of each byte that is not printable ASCII, or is one of two, and may have that of bytes above the first such one.
+func specialBytes(x, one, other uint64) uint64 {
 	special := (x - ' '*everyByte) &^ x // below a space
 	y := x ^ one
 	special |= (y - everyByte) &^ y
 	y = x ^ other
 	special |= (y - everyByte) &^ y
 	special |= x | (x + everyByte) // from 7f on
-	return bits.TrailingZeros64(special&highBits) / 8
+	return special & highBits
 }
 
 // Bytes that cannot stand for themselves, eight times.

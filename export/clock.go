@@ -2,6 +2,7 @@ package export
 
 import (
 	"encoding/binary"
+	"math"
 	"strconv"
 	"time"
 )
@@ -9,6 +10,8 @@ import (
 // clock writes times in UTC. It keeps the latest second and its day, because the next record mostly has the same.
 type clock struct {
 	second, day int64
+	start       int64                 // of the second (ns)
+	known       bool                  // and it is in the range of such times
 	date        [len(dateLayout)]byte // up to the second
 }
 
@@ -19,12 +22,14 @@ const (
 
 // append writes RFC 3339 with nanoseconds.
 func (c *clock) append(b []byte, ns int64) []byte {
-	sec, frac := ns/1e9, ns%1e9
-	if frac < 0 {
-		sec, frac = sec-1, frac+1e9
-	}
-	if c.date[0] == 0 || sec != c.second {
+	frac := ns - c.start
+	if uint64(frac) >= 1e9 || !c.known {
+		sec := ns / 1e9
+		if ns < sec*1e9 {
+			sec--
+		}
 		c.turn(sec)
+		frac = ns - c.start
 	}
 	at := len(b)
 	b = extend(b, len(c.date)+10)
@@ -46,7 +51,7 @@ func (c *clock) turn(sec int64) {
 	putTwo((*[2]byte)(c.date[11:]), s/3600)
 	putTwo((*[2]byte)(c.date[14:]), s/60%60)
 	putTwo((*[2]byte)(c.date[17:]), s%60)
-	c.second = sec
+	c.second, c.start, c.known = sec, sec*1e9, sec >= math.MinInt64/1_000_000_000
 }
 
 // dayTime writes a time for a column: month, day, and the time to the millisecond.

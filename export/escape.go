@@ -3,6 +3,7 @@ package export
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"math/bits"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -36,12 +37,18 @@ func appendWire[S string | []byte](out []byte, b S, backslash string) []byte {
 			out = slices.Grow(out, len(b)+8)
 		}
 		x := first8(b)
-		n := plainBytes(x, backslashes, quote)
+		special := specialBytes(x, backslashes, quote)
 		binary.LittleEndian.PutUint64(out[len(out):len(out)+8], x)
-		out, b = out[:len(out)+n], b[n:]
-		if n == 8 || len(b) == 0 {
+		// Where the next bytes stand does not depend on these, if they are plain, so that it is known before they are looked at.
+		if len(b) >= 8 && special == 0 {
+			out, b = out[:len(out)+8], b[8:]
 			continue
 		}
+		if len(b) < 8 && special<<(64-8*len(b)) == 0 {
+			return out[:len(out)+len(b)]
+		}
+		n := bits.TrailingZeros64(special) / 8
+		out, b = out[:len(out)+n], b[n:]
 		if b[0] == '"' { // it is plain where no JSON is written
 			out, b = append(out, '\\', '"'), b[1:]
 			continue

@@ -24,7 +24,7 @@ func TestPrefetchTouchesNothing(t *testing.T) {
 	}
 }
 
-func BenchmarkSeven(b *testing.B) {
+func BenchmarkEight(b *testing.B) {
 	room := make([]byte, 32<<20)
 	for i := 0; b.Loop(); i++ {
 		p := unsafe.Pointer(&room[i*4096%(len(room)-4*Line)])
