@@ -139,36 +139,43 @@ func (t *timers) next() int64 {
 // raise lets those timers come up that are far no more, now: those that stay, which is for another to tell.
 func (t *timers) raise(now int64, stays func(*timer) bool) {
 	for t.far.due() < now {
-		list := t.far.take()
-		for i := range list {
-			if i%ahead == 0 { // each is of another connection, which was last near the processor long ago
-				for _, x := range list[i:min(i+ahead, len(list))] {
-					t.touched += x.c.deadline + x.c.order + x.c.spots[0].pos + x.c.spots[1].pos
+		for b := t.far.take(); b != nil; b = t.far.giveBack(b) {
+			list := b.list[:b.n]
+			for i := range list { // each is of another connection, which was last near the processor long ago
+				c := list[i].c
+				t.touched += c.deadline + c.order + c.spots[0].pos + c.spots[1].pos
+			}
+			for i := range list {
+				if x := &list[i]; stays(x) {
+					t.heap.push(*x)
+					t.came(x, len(t.rows))
 				}
 			}
-			if x := &list[i]; stays(x) {
-				t.heap.push(*x)
-				t.came(x, len(t.rows))
-			}
 		}
-		t.far.giveBack(list)
 	}
 	t.settle()
 }
 
 // farTimers are timers by the second, or nearly, in which their time is.
 type farTimers struct {
-	slots [farSlots][]timer
+	slots [farSlots]*farBlock
 	n     int
-	came  int64     // the last second that came up
-	first int64     // the first one with timers, if there are any
-	spare [][]timer // memory, of a second each
+	came  int64 // the last second that came up
+	first int64 // the first one with timers, if there are any
+	spare *farBlock
 }
 
 const (
 	farSlots = 64
 	farUnit  = 30 // a second has so many bits of ns
 )
+
+// farBlock are some of the timers of a second.
+type farBlock struct {
+	list [63]timer
+	n    int
+	next *farBlock // of the same second, or spare
+}
 
 // due is when the first of those that are here comes up.
 func (f *farTimers) due() int64 {
@@ -191,51 +198,71 @@ func (f *farTimers) push(x timer, now int64) bool {
 		f.first = second
 	}
 	slot := &f.slots[second%farSlots]
-	if n := len(f.spare); *slot == nil && n > 0 {
-		*slot, f.spare = f.spare[n-1], f.spare[:n-1]
+	b := *slot
+	if b == nil || b.n == len(b.list) {
+		if b = f.spare; b != nil {
+			f.spare = b.next
+		} else {
+			b = new(farBlock)
+		}
+		b.next, *slot = *slot, b
 	}
-	*slot = append(*slot, x)
+	b.list[b.n] = x
+	b.n++
 	f.n++
 	return true
 }
 
 // take takes out those of the first second.
-func (f *farTimers) take() []timer {
+func (f *farTimers) take() *farBlock {
 	slot := &f.slots[f.first%farSlots]
 	list := *slot
 	*slot = nil
 	f.came = f.first
-	f.n -= len(list)
+	for b := list; b != nil; b = b.next {
+		f.n -= b.n
+	}
 	f.seek()
 	return list
 }
 
 // seek finds the first second with timers.
 func (f *farTimers) seek() {
-	for f.n > 0 && len(f.slots[f.first%farSlots]) == 0 {
+	for f.n > 0 && f.slots[f.first%farSlots] == nil {
 		f.first++
 	}
 }
 
-// giveBack takes memory to use again.
-func (f *farTimers) giveBack(list []timer) {
-	clear(list)
-	f.spare = append(f.spare, list[:0])
+// giveBack takes back a block, and returns the next one of its second.
+func (f *farTimers) giveBack(b *farBlock) (next *farBlock) {
+	next = b.next
+	clear(b.list[:b.n])
+	b.n, b.next, f.spare = 0, f.spare, b
+	return next
 }
 
 // keep takes out all timers but those that stand.
 func (f *farTimers) keep() {
 	f.n = 0
-	for i, list := range f.slots {
-		kept := list[:0]
-		for j := range list {
-			if list[j].stands() {
-				kept = append(kept, list[j])
+	for i := range f.slots {
+		for at := &f.slots[i]; *at != nil; {
+			b := *at
+			n := 0
+			for _, x := range b.list[:b.n] {
+				if x.stands() {
+					b.list[n] = x
+					n++
+				}
+			}
+			clear(b.list[n:b.n])
+			b.n = n
+			f.n += n
+			if n == 0 {
+				*at = f.giveBack(b)
+			} else {
+				at = &b.next
 			}
 		}
-		clear(list[len(kept):])
-		f.slots[i] = kept
-		f.n += len(kept)
 	}
 	f.seek()
 }
