@@ -4,7 +4,7 @@ GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 LINT    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 FUZZTIME := 10m
 
-.PHONY: build install build-live install-live pcap demo test test-tools test-wireshark check generate bench bench-stages fuzz clean
+.PHONY: build install build-live install-live pcap demo test test-tools test-wireshark check generate bench profile bench-stages fuzz clean
 
 # A static binary without libpcap: it reads files everywhere.
 build:
@@ -67,6 +67,11 @@ generate:
 # The whole program beside tcpdump and tshark, where they are there; the tables and the plot go into docs/performance.md.
 bench:
 	go run ./internal/bench
+
+# What the compiler takes to be used most: where the program spends its time while it reads.
+profile:
+	CGO_ENABLED=0 go test -tags nolive -trimpath -run '^$$' -bench Read -benchtime 5s -cpuprofile cmd/nubishark/default.pgo -o /dev/shm/nubishark.test ./cmd/nubishark
+	rm -f /dev/shm/nubishark.test
 
 # Each stage by itself.
 bench-stages:

@@ -21,7 +21,7 @@ const (
 func ownPace() bool { return os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" }
 
 // prepareHeap is for what handles many packets, or runs for long: it is to stay small. What does neither is done before the first
-// collection.
+// collection, and what reads files to analyse them goes by paceCollector from the start.
 func prepareHeap() {
 	if ownPace() {
 		debug.SetGCPercent(leastGrowth)

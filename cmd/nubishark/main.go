@@ -75,8 +75,8 @@ is it the device, the server, the network, or the capture?`,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newInterfaces(), newLua(), newViolations(), newVersion())
-	for _, c := range []*cobra.Command{newRead(), newLive(), newDiff(), newSanitize(), newSimulate(), newFollow()} {
+	root.AddCommand(newInterfaces(), newLua(), newViolations(), newVersion(), newRead())
+	for _, c := range []*cobra.Command{newLive(), newDiff(), newSanitize(), newSimulate(), newFollow()} {
 		c.PersistentPreRun = func(*cobra.Command, []string) { prepareHeap() }
 		root.AddCommand(c)
 	}
