@@ -19,14 +19,16 @@ type front struct {
 	found [ahead]bool
 	w     *work
 	at    moment
-	seen  Result     // what follows from the packets themselves, so far
-	time  int64      // of the latest packet
-	clock int64      // the latest time so far
-	steps int64      // so far
-	own   bool       // workers have lists of their own steps
-	spare [][]*party // of each worker, to be used again
-	// dialogues are those of the connections by their marks; free are marks to be used again. told has a bit for each direction of
-	// which acknowledgements are to be told: see tellsOf.
+	seen  Result // what follows from the packets themselves, so far
+	time  int64  // of the latest packet
+	clock int64  // the latest time so far
+	// ticked is the clock at the end of the last batch.
+	ticked int64
+	steps  int64      // so far
+	own    bool       // workers have lists of their own steps
+	spare  [][]*party // of each worker, to be used again
+	// dialogues are those of the connections by their marks; free are marks to be used again. told tells of which directions
+	// acknowledgements are to be told: see tellsOf.
 	dialogues []*dissect.Dialogue
 	told      []uint8
 	free      []uint32
@@ -142,10 +144,21 @@ func (f *front) batch(w *work) bool {
 			f.take(&w.batch.Refs[from+i], i)
 		}
 		if last {
+			f.tick()
 			return false
 		}
 	}
+	f.tick()
 	return true
+}
+
+// tick makes a step of the clock, if it went on since the last step of the batch: what is due by then is told with the batch.
+func (f *front) tick() {
+	if n := len(f.w.steps); f.clock > f.ticked && (n == 0 || f.w.steps[n-1].clock < f.clock) {
+		st := f.step(&capture.Ref{Time: f.clock})
+		st.dialogue, st.at, st.n, st.Mark = nil, uint32(len(f.w.changes)), 0, nobody
+	}
+	f.ticked = f.clock
 }
 
 // lookAhead finds the segments of some packets and brings what they need near the processor. It returns how many packets there are,
@@ -267,8 +280,8 @@ func (f *front) segment(s *reassembly.Segment, ref *capture.Ref, first int) (don
 	if len(b) == 0 && to == 0 {
 		return len(f.w.changes) == first
 	}
-	if len(b) > 0 && !dissect.OnlyAnswer(b, push) {
-		*told |= 1 << d
+	if len(b) > 0 {
+		noteAnswer(told, d, dissect.OnlyAnswer(b, push))
 	}
 	at, there := f.w.place(ref, b)
 	dialogue := f.dialogues[s.Mark()]
@@ -295,7 +308,20 @@ func (f *front) segment(s *reassembly.Segment, ref *capture.Ref, first int) (don
 	return true
 }
 
-// tellsOf reports whether an acknowledgement of a direction may be asked about: not if it is all of answers, each a write of its own.
+// noteAnswer notes whether bytes of a direction are only an answer. The first ones behind others are not believed: those may go on in them.
+func noteAnswer(told *uint8, d reassembly.Direction, only bool) {
+	if !only || *told>>d&4 == 0 {
+		*told |= 1 << d
+	}
+	*told &^= 4 << d
+	if only {
+		*told |= 4 << d
+	}
+}
+
+// tellsOf reports whether an acknowledgement of a direction may be asked about: not if it is all of answers, each a write of its own. Of what
+// was told, a bit for each direction, of two bits from the first one on, says that it may; one of the next two, that the latest bytes were an
+// answer.
 func tellsOf(told *uint8, d reassembly.Direction, all bool) bool {
 	tells := *told>>d&1 != 0
 	if all {

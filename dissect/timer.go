@@ -33,8 +33,8 @@ func (t *timer) stands() bool {
 func (t *timer) before(o *timer) bool { return t.at < o.at || t.at == o.at && t.order < o.order }
 
 // timers hands out the earliest timer first. Most are set for the same time from now on, so that they come in order: those stand
-// in rows, the others in a heap. What is set for a later second first stands with what else is set for it, in no order: mostly, when it comes up, it
-// is set for later.
+// in rows, the others in a heap. What is set for a later second first stands with what else is set for it, in no order, so that the heap is small,
+// and the connections of a second are brought near the processor together.
 type timers struct {
 	rows [2]row // of what waits for a second, and for the response timeout
 	heap timerHeap
@@ -526,42 +526,27 @@ func (c *Dialogue) tickEasily(now int64) {
 		c.arm()
 		return
 	}
-	if at := c.dueEasily(); at <= now {
+	at := p.late()
+	for i := range c.spots {
+		if t := c.spots[i].requests.first; t != nil {
+			at = min(at, c.lateFrom(t))
+		}
+	}
+	if at <= now {
 		c.arm()
 	} else if c.deadline == 0 {
 		c.armAt(at)
 	}
 }
 
-// dueEasily is the earliest moment after which the clock may settle something, on the usual way, where heartbeats come and nothing was told of
-// them.
-func (c *Dialogue) dueEasily() int64 {
-	at := c.pulse.late()
-	for i := range c.spots {
-		if t := c.spots[i].requests.first; t != nil {
-			at = min(at, c.lateFrom(t))
-		}
-	}
-	return at
-}
-
-// comesUp reports whether a timer that was far away stays. One that would find nothing to do is set for later: then its connection need not be
-// looked at again so soon.
+// comesUp reports whether a timer that was far away stays. What it finds to do is told when its own time comes, not now: else it would depend on
+// which timers are far, and that on other connections.
 func (d *Dissector) comesUp(x *timer) bool {
 	if !x.stands() {
 		d.stale = max(0, d.stale-1)
 		return false
 	}
-	c := x.c
-	if !c.easy || c.holding || c.told > 0 || c.pulse.period == 0 {
-		return true
-	}
-	at := c.dueEasily()
-	if at <= x.at {
-		return true
-	}
-	c.armAt(at)
-	return false
+	return true
 }
 
 // lookLate looks at bytes that wait, because of the clock.

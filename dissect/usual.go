@@ -379,9 +379,11 @@ func Hint(b []byte) uint32 {
 	return uint32(hash(sid(b[1:protocol.HeaderSize]).word()))
 }
 
-// OnlyAnswer reports whether bytes, which a write ends with, are an answer and no request beside it: nobody asks whether an answer arrived.
+// OnlyAnswer reports whether bytes, if they start where a packet does, and a write ends with them, are an answer and no request beside it: nobody
+// asks whether an answer arrived.
 func OnlyAnswer(b []byte, push bool) bool {
-	return push && len(b) < protocol.StatusAt+1+protocol.TokenAt+protocol.TokenSize && b[0] == 'R'
+	const least = protocol.StatusAt + 1
+	return push && len(b) >= least && len(b) < least+protocol.TokenAt+protocol.TokenSize && b[0] == 'R' && b[protocol.StatusAt] <= 1
 }
 
 // Needs tells where what bytes need of the connection stands: five lines of the processor's cache, and one; so many they are.

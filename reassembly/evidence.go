@@ -3,11 +3,14 @@ package reassembly
 // twins are the latest segments with data of a connection, a ring. Of each there is a print of what two captures of the same packet have in
 // common, and a segment that TCP sent again has not, its IP ID or the checksum over its timestamps and acknowledgement. The times are in
 // units of 2^twinUnit ns.
-type twins struct{ print, time [maxTwins]uint32 }
+type twins struct {
+	print [maxTwins]uint32
+	time  [maxTwins]uint16 // a minute and a bit until they come again
+}
 
 const (
-	maxTwins = 6
-	twinUnit = 16
+	maxTwins = 8
+	twinUnit = 20
 )
 
 // twinTime is how far apart two captures of a packet may be; TCP takes longer to send again.
@@ -23,7 +26,7 @@ func (f *flow) isTwin(d Direction, s *Segment, time int64) bool {
 }
 
 func (t *twins) has(s *Segment, d Direction, time int64) bool {
-	now, print := uint32(time>>twinUnit), s.print(d)
+	now, print := uint16(time>>twinUnit), s.print(d)
 	for i := range t.print {
 		if t.print[i] == print && s.id != 0 && now-t.time[i]+twinTime <= 2*twinTime {
 			return true
@@ -35,10 +38,8 @@ func (t *twins) has(s *Segment, d Direction, time int64) bool {
 // remember notes a segment with data.
 func (f *flow) remember(d Direction, s *Segment, time int64) {
 	at := f.marks & nextTwin
-	f.twins.print[at], f.twins.time[at] = s.print(d), uint32(time>>twinUnit)
-	if f.marks++; at == maxTwins-1 {
-		f.marks &^= nextTwin
-	}
+	f.twins.print[at], f.twins.time[at] = s.print(d), uint16(time>>twinUnit)
+	f.marks = f.marks&^nextTwin | (at+1)&nextTwin
 }
 
 // print is a hash of what tells a segment from others, with a key that nobody knows: that two segments out of order within twinTime have the same

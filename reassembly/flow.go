@@ -32,8 +32,8 @@ type flow struct {
 
 // What the marks are.
 const (
-	nextTwin = 7 // mask
-	heardBit = 8 // of direction 0
+	nextTwin = maxTwins - 1 // mask
+	heardBit = 8            // of direction 0
 )
 
 // heard reports whether a packet of the direction was seen.
