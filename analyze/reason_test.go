@@ -191,6 +191,23 @@ func TestReasons(t *testing.T) {
 			},
 			"answered  []\n! no-response warning by device delivered-not-answered\nunanswered delivered-not-answered [9]",
 		},
+		"in two writes, the second of which begins like an answer": {
+			func(x *wire) {
+				x.say(1, 0, data).ack(1.1, 1).say(1.2, 1, answer).ack(1.3, 0)
+				x.say(2, 0, "Dsession3"+wireToken+"\x00\x0babc").ack(2.1, 1).say(2.2, 0, "RS").ack(2.3, 1).elsewhere(2.4)
+				x.say(3, 0, "Rsecond\x01"[:6]).ack(3.1, 1).again(3.4, 0, 6, "Rsecon").elsewhere(34)
+			},
+			"answered  []\n" + unanswered + "unanswered delivered-not-answered [17]",
+		},
+		"the last packet is of another protocol": {
+			func(x *wire) {
+				x.say(1, 0, data).ack(1.1, 1)
+				p := tcp(true, 1, 1, 16, "")
+				p[9] = 17
+				x.put(70, p)
+			},
+			unanswered + "unanswered delivered-not-answered [8]",
+		},
 		"behind the answers of others": {
 			func(x *wire) {
 				x.say(1, 0, data).say(1.1, 1, answer).ack(1.2, 0).say(2, 1, "Csession3"+wireToken+"\x02hi").ack(2.1, 0)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -144,6 +145,37 @@ func TestBatchesDoNotMatter(t *testing.T) {
 					t.Fatalf("seed %d, %d workers, batches of %s (-64 +this):\n%s", seed, n, name, d)
 				}
 			}
+		}
+	}
+}
+
+// Packets from which nothing else follows tell the time, too, the last ones above all: what is due by then is told, by any number of workers,
+// also where there are more connections to end than fit into the works that are on their way.
+func TestLastPacketsTellTime(t *testing.T) {
+	for seed := range *seeds {
+		o, _ := anyTraffic(seed)
+		o.Faults, o.FaultRate = simulate.FaultNames(), 0.2
+		if seed == 1 {
+			o.Connections, o.Requests, o.Spacing = 9000, 2, 1e5
+		}
+		list, _ := made(t, o)
+		list = list[:len(list)*6/10]
+		last := list[len(list)-1]
+		for i := range int64(3) {
+			p := capture.Packet{Number: last.Number + 1 + i, Time: last.Time + (20+40*i)*1e9, Link: last.Link, Data: make([]byte, 60), WireLen: 60}
+			list = append(list, p)
+		}
+		want := everythingOf(t, list, analyze.Options{Workers: 1})
+		if strings.Contains(want, "pending") || !strings.Contains(want, "no-response") {
+			t.Fatalf("seed %d: requests are not given up", seed)
+		}
+		for _, n := range []int{2, 3, 8} {
+			if d := gocmp.Diff(want, everythingOf(t, list, analyze.Options{Workers: n})); d != "" {
+				t.Fatalf("seed %d: %d workers tell something else than 1 (-1 +%d):\n%s", seed, n, n, d)
+			}
+		}
+		if d := gocmp.Diff(want, everythingFrom(t, &packets{list: list, size: func() int { return 1 }}, analyze.Options{Workers: 2})); d != "" {
+			t.Fatalf("seed %d, batches of 1 (-64 +1):\n%s", seed, d)
 		}
 	}
 }
