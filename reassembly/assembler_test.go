@@ -317,6 +317,38 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
+// Packets of both sides that are all captured again within 20 ms, as a mirror port has them, are known again; what TCP sends again later is not
+// taken for them.
+func TestTwinsOfBothSides(t *testing.T) {
+	a := New(nobody{}, Options{})
+	var list []Segment
+	seg := func(dir byte, seq, ack uint32, flags byte, data string) {
+		s := Segment{Seq: seq, Ack: ack, Flags: flags, Payload: []byte(data), Length: len(data), id: uint32(len(list)+1) << 16}
+		s.between(1, 2, dir == '<')
+		list = append(list, s)
+	}
+	seg('>', 100, 0, FlagSYN, "")
+	seg('<', 500, 101, FlagSYN|FlagACK, "")
+	for i := range uint32(4) {
+		seg('>', 101+5*i, 501+5*i, FlagACK|FlagPSH, "hello")
+		seg('<', 501+5*i, 106+5*i, FlagACK|FlagPSH, "world")
+	}
+	play := func(from int, at int64) {
+		for i := range list[from:] {
+			a.Segment(&list[from+i], at+int64(i)*1e6, int64(i+1))
+		}
+	}
+	play(0, 1e9)
+	play(2, 1e9+10e6)
+	if s := a.Stats(); s.Duplicates != 8 || s.Retransmitted != 0 {
+		t.Errorf("%d duplicates, %d bytes sent again, want 8 and 0", s.Duplicates, s.Retransmitted)
+	}
+	play(2, 1e9+200e6)
+	if s := a.Stats(); s.Duplicates != 8 || s.Retransmitted != 40 {
+		t.Errorf("%d duplicates, %d bytes sent again, want 8 and 40", s.Duplicates, s.Retransmitted)
+	}
+}
+
 // The side that resets a connection is the one that ends it first.
 func TestWhoResets(t *testing.T) {
 	var first []Direction
