@@ -11,14 +11,13 @@ import (
 
 // worker dissects some of the connections.
 type worker struct {
-	id     int8
-	alone  bool // there is no other one, so that there is no order to tell
-	in     chan *work
-	d      *dissect.Dissector
-	first  int64 // the first step of the batch is the so-many-th
-	latest int64 // packet
-	out    *result
-	told   func(Resent) // may be nil
+	id    int8
+	alone bool // there is no other one, so that there is no order to tell
+	in    chan *work
+	d     *dissect.Dissector
+	first int64 // the first step of the batch is the so-many-th
+	out   *result
+	told  func(Resent) // may be nil
 }
 
 func newWorker(id int, alone bool, opts Options, shared *dissect.Shared) *worker {

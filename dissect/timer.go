@@ -101,16 +101,17 @@ func (t *timers) push(x timer, now, timeout int64) (place uint32) {
 	case wait > timeout-second:
 		at = 1
 	}
-	if at < len(t.rows) && (t.rows[at].empty() || !x.before(t.rows[at].last())) {
+	switch {
+	case at < len(t.rows) && (t.rows[at].empty() || !x.before(t.rows[at].last())):
 		r := &t.rows[at]
 		r.push(x)
 		if at == 0 {
 			place = r.gone + uint32(len(r.list))
 		}
 		t.came(&x, at)
-	} else if x.order%timerKinds == generalTimer && t.far.push(x, now) {
+	case x.order%timerKinds == generalTimer && t.far.push(x, now):
 		t.due = min(t.due, t.far.due())
-	} else {
+	default:
 		t.heap.push(x)
 		t.came(&x, len(t.rows))
 	}
