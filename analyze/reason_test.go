@@ -181,6 +181,18 @@ func TestReasons(t *testing.T) {
 			},
 			strings.Repeat("answered  []\n", 12) + unanswered + "unanswered delivered-not-answered [8]",
 		},
+		"its answer was missed, and much was said and acknowledged since": {
+			func(x *wire) {
+				x.say(1, 0, data).ack(1.1, 1).unseen(1, answer).ack(1.2, 0)
+				for i := range 12 {
+					id := fmt.Sprintf("other%03d", i)
+					at := 4 + float64(i)
+					x.say(at, 0, "D"+id+data[9:]).ack(at+0.1, 1).say(at+0.2, 1, "R"+id+"\x01").ack(at+0.3, 0)
+				}
+				x.elsewhere(32).elsewhere(70)
+			},
+			"! capture-gap note by capture\n" + strings.Repeat("answered  []\n", 12) + "unanswered capture-lost [9]",
+		},
 		"acknowledged while it is open whether it has a tail": {
 			func(x *wire) { x.say(1, 0, "Hsession2"+wireToken).ack(1.1, 1).elsewhere(3).elsewhere(32) },
 			unanswered + "unanswered delivered-not-answered [8]",

@@ -52,6 +52,9 @@ func (d *Dissector) Acked(c *Dialogue, dir int, to, packet int64) {
 		if c.acks != nil {
 			c.acks.Add(dir, to, packet)
 		}
+		if h := &c.half[dir]; h.gaps && h.gapAcked == 0 && to >= h.gapEnd {
+			h.gapAcked = packet
+		}
 		return
 	}
 	if c.waits>>dir&1 != 0 {

@@ -55,6 +55,7 @@ type half struct {
 	gapTime   int64  // time of the latest gap
 	gapEnd    int64  // the offset behind it
 	gapPacket int64  // the capture packet that made it known
+	gapAcked  int64  // the one that acknowledged all up to its end, 0 while none has
 	epoch     uint64 // of what was known when scanned was reached
 	foreseen  int64  // the boundary of a login's answer whose token is known, and one
 	missed    int64  // no packet starts before this offset, whatever may become known
@@ -121,6 +122,7 @@ func (h *half) mayHide(packet int64) bool { return h.stalled && h.latest < packe
 func (h *half) addGap(off, n int64, p Part) {
 	h.lost.add(p)
 	h.gaps, h.gapTime, h.gapEnd, h.gapPacket = true, max(h.gapTime, p.Time), off+n, p.Packet
+	h.gapAcked, _ = h.c.acks.at(h.dir, h.gapEnd)
 	h.grow(int(n))
 	h.buf = h.buf[:len(h.buf)+int(n)]
 	clear(h.buf[len(h.buf)-int(n):])

@@ -85,8 +85,8 @@ func (c *Dialogue) gapEvidence(h *half) []int64 {
 	if !h.gaps {
 		return nil
 	}
-	if packet, ok := c.acks.at(h.dir, h.gapEnd); ok {
-		return []int64{packet}
+	if h.gapAcked > 0 {
+		return []int64{h.gapAcked}
 	}
 	if h.gapPacket > 0 {
 		return []int64{h.gapPacket}
