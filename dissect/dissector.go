@@ -380,7 +380,7 @@ func (d *Dissector) Due() int64 {
 func (d *Dissector) Advance(now int64) {
 	for d.timers.due < now {
 		if d.timers.far.due() < now {
-			d.timers.raise(now, d.comesUp)
+			d.timers.raise(now)
 			continue
 		}
 		t := d.timers.pop()

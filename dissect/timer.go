@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"unsafe"
+
+	"github.com/nubishark/nubishark/internal/prefetch"
 )
 
 // timer wakes a connection when the capture's clock has passed a moment.
@@ -33,8 +36,8 @@ func (t *timer) stands() bool {
 func (t *timer) before(o *timer) bool { return t.at < o.at || t.at == o.at && t.order < o.order }
 
 // timers hands out the earliest timer first. Most are set for the same time from now on, so that they come in order: those stand
-// in rows, the others in a heap. What is set for a later second first stands with what else is set for it, in no order, so that the heap is small,
-// and the connections of a second are brought near the processor together.
+// in rows, the others in a heap. What is set for a later second first stands with what else is set for it, in no order, so that the heap is
+// small.
 type timers struct {
 	rows [2]row // of what waits for a second, and for the response timeout
 	heap timerHeap
@@ -46,8 +49,6 @@ type timers struct {
 	first int
 	// cancelled counts those of the first row that are nobody's any more.
 	cancelled int
-	// touched keeps what was looked at from being left out as useless.
-	touched int64
 }
 
 // row are timers in order.
@@ -137,20 +138,13 @@ func (t *timers) next() int64 {
 	return t.peek().at
 }
 
-// raise lets those timers come up that are far no more, now: those that stay, which is for another to tell.
-func (t *timers) raise(now int64, stays func(*timer) bool) {
+// raise lets those timers come up that are far no more, now. Whether they stand is seen when their own time comes.
+func (t *timers) raise(now int64) {
 	for t.far.due() < now {
 		for b := t.far.take(); b != nil; b = t.far.giveBack(b) {
-			list := b.list[:b.n]
-			for i := range list { // each is of another connection, which was last near the processor long ago
-				c := list[i].c
-				t.touched += c.deadline + c.order + c.spots[0].pos + c.spots[1].pos
-			}
-			for i := range list {
-				if x := &list[i]; stays(x) {
-					t.heap.push(*x)
-					t.came(x, len(t.rows))
-				}
+			for i := range b.list[:b.n] {
+				t.heap.push(b.list[i])
+				t.came(&b.list[i], len(t.rows))
 			}
 		}
 	}
@@ -316,9 +310,8 @@ func (t *timers) pop() (x timer) {
 	if t.choose(); t.n == 0 {
 		return x
 	}
-	if c := t.peek().c; c != nil { // the next one: it is near the processor when its time has come
-		t.touched += c.deadline + c.pulse.heard + c.spots[0].pos + c.spots[1].pos
-	}
+	next := unsafe.Pointer(t.peek().c) // it is near the processor when its time has come
+	prefetch.Eight(next, next, next, next)
 	return x
 }
 
@@ -538,16 +531,6 @@ func (c *Dialogue) tickEasily(now int64) {
 	} else if c.deadline == 0 {
 		c.armAt(at)
 	}
-}
-
-// comesUp reports whether a timer that was far away stays. What it finds to do is told when its own time comes, not now: else it would depend on
-// which timers are far, and that on other connections.
-func (d *Dissector) comesUp(x *timer) bool {
-	if !x.stands() {
-		d.stale = max(0, d.stale-1)
-		return false
-	}
-	return true
 }
 
 // lookLate looks at bytes that wait, because of the clock.

@@ -55,7 +55,7 @@ func popNext(t *testing.T, w *timers, model *[]timer, now int64) int64 {
 	var x timer
 	for (w.n > 0 || w.far.n > 0) && x.c == nil { // those of nobody were cancelled
 		if w.far.due() <= w.next() {
-			w.raise(w.far.due()+1, (*timer).stands)
+			w.raise(w.far.due() + 1)
 		} else {
 			x = w.pop()
 		}
