@@ -24,9 +24,9 @@ type front struct {
 	clock int64  // the latest time so far
 	// ticked is the clock at the end of the last batch.
 	ticked int64
-	steps  int64      // so far
-	own    bool       // workers have lists of their own steps
-	spare  [][]*party // of each worker, to be used again
+	steps  int64   // so far
+	own    bool    // workers have lists of their own steps
+	spare  []spare // of each worker
 	// dialogues are those of the connections by their marks; free are marks to be used again. told tells of which directions
 	// acknowledgements are to be told: see tellsOf.
 	dialogues []*dissect.Dialogue
@@ -96,7 +96,7 @@ const (
 )
 
 func newFront(opts Options, workers int) *front {
-	f := &front{opts: opts, own: workers > 1, spare: make([][]*party, workers), dialogues: make([]*dissect.Dialogue, 1), told: make([]uint8, 1)}
+	f := &front{opts: opts, own: workers > 1, spare: make([]spare, workers), dialogues: make([]*dissect.Dialogue, 1), told: make([]uint8, 1)}
 	for i := range f.who {
 		f.who[i] = int8(i % workers)
 	}
@@ -119,12 +119,16 @@ func (f *front) reuse(w *work) {
 	for i := range w.parts {
 		for _, p := range w.parts[i].over {
 			f.a.Reuse(p.conn)
+			s := &f.spare[i]
 			if p.mark != 0 {
 				f.dialogues[p.mark] = nil
 				f.free = append(f.free, p.mark)
+				if len(s.dialogues) < maxSpare {
+					s.dialogues = append(s.dialogues, p.dialogue)
+				}
 			}
-			if len(f.spare[i]) < maxSpare {
-				f.spare[i] = append(f.spare[i], p)
+			if len(s.parties) < maxSpare {
+				s.parties = append(s.parties, p)
 			}
 		}
 		clear(w.parts[i].over)
@@ -132,7 +136,13 @@ func (f *front) reuse(w *work) {
 	}
 }
 
-// maxSpare bounds the parties of a worker that are kept to be used again.
+// spare is memory of connections that have ended, to be used again. It stays with its worker, whose timers may still lead there.
+type spare struct {
+	parties   []*party
+	dialogues []*dissect.Dialogue
+}
+
+// maxSpare bounds what is kept of either.
 const maxSpare = 4096
 
 // batch makes the steps of a batch, and reports whether to go on.
@@ -390,14 +400,9 @@ func (f *front) tell(c *reassembly.Conn, e change) {
 
 // Open implements reassembly.Handler.
 func (f *front) Open(c *reassembly.Conn) {
-	var p *party
 	worker := f.who[c.Part]
-	if spare := &f.spare[worker]; len(*spare) > 0 {
-		p, *spare = (*spare)[len(*spare)-1], (*spare)[:len(*spare)-1]
-	} else {
-		p = new(party)
-	}
-	p.renew(c, worker)
+	p := last(&f.spare[worker].parties)
+	*p = party{conn: c, worker: worker}
 	c.Data = p
 }
 
@@ -413,9 +418,7 @@ func (f *front) converse(c *reassembly.Conn) {
 	if p.mark != 0 {
 		return
 	}
-	if p.dialogue == nil {
-		p.dialogue = new(dissect.Dialogue)
-	}
+	p.dialogue = last(&f.spare[p.worker].dialogues)
 	if n := len(f.free); n > 0 {
 		p.mark, f.free = f.free[n-1], f.free[:n-1]
 		f.dialogues[p.mark] = p.dialogue
@@ -424,6 +427,18 @@ func (f *front) converse(c *reassembly.Conn) {
 		f.dialogues, f.told = append(f.dialogues, p.dialogue), append(f.told, 0)
 	}
 	c.Mark(p.mark)
+}
+
+// last takes the last one out of a list, or makes one.
+func last[T any](list *[]*T) *T {
+	n := len(*list)
+	if n == 0 {
+		return new(T)
+	}
+	x := (*list)[n-1]
+	(*list)[n-1] = nil
+	*list = (*list)[:n-1]
+	return x
 }
 
 // Stall implements reassembly.Handler.

@@ -28,11 +28,6 @@ type party struct {
 	acks   dissect.Acks
 }
 
-// renew makes the party that of another connection, with the memory that it has.
-func (p *party) renew(c *reassembly.Conn, worker int8) {
-	*p = party{conn: c, worker: worker, dialogue: p.dialogue}
-}
-
 // resents are the latest stretches of a direction that were sent again, a ring.
 type resents struct {
 	list [8]struct{ from, to, packet int64 }

@@ -44,7 +44,7 @@ func paceCollector(size int64) {
 		metrics.Read(live)
 		used := int64(live[0].Value.Uint64())
 		least := int64(leastGrowth)
-		if used > 2*heapAim {
+		if used > 3*heapAim {
 			least = largeGrowth
 		}
 		debug.SetGCPercent(int(min(max((heapAim-used)*100/max(used, 1<<20), least), mostGrowth)))
