@@ -402,7 +402,8 @@ func (f *front) tell(c *reassembly.Conn, e change) {
 func (f *front) Open(c *reassembly.Conn) {
 	worker := f.who[c.Part]
 	p := last(&f.spare[worker].parties)
-	*p = party{conn: c, worker: worker}
+	*p = party{}
+	p.conn, p.worker = c, worker
 	c.Data = p
 }
 

@@ -131,10 +131,10 @@ func (d *Dissector) Open(c *Dialogue, o Opening) bool {
 			return false
 		}
 	}
-	*c = Dialogue{
-		conn: &Conn{Stream: o.Stream, Addr: o.Addr}, order: o.Order, d: d, heard: o.Heard, before: o.Before, tcp: o.TCP, acks: o.Acks, start: o.Time, last: o.Time,
-		closer: -1, changed: true,
-	}
+	*c = Dialogue{}
+	c.conn, c.order, c.d = &Conn{Stream: o.Stream, Addr: o.Addr}, o.Order, d
+	c.heard, c.before, c.tcp, c.acks = o.Heard, o.Before, o.TCP, o.Acks
+	c.start, c.last, c.closer, c.changed = o.Time, o.Time, -1, true
 	if c.order == 0 {
 		c.order = int64(o.Stream)
 	}

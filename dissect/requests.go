@@ -60,7 +60,9 @@ func (c *Dialogue) newTransaction(id sid, dir int) *transaction {
 		t = &transaction{}
 	} else {
 		d.spare = t.next
-		*t = transaction{packets: t.packets[:0], raw: t.raw[:0]}
+		packets, raw := t.packets[:0], t.raw[:0]
+		*t = transaction{} // where it is: one with parts would be made elsewhere, and copied
+		t.packets, t.raw = packets, raw
 	}
 	t.id, t.dir = id, uint8(dir)
 	if c.taken != math.MaxUint64 {
