@@ -79,7 +79,7 @@ func newPipeline(opts Options, sink dissect.Sink) *pipeline {
 		opts: opts, free: make(chan *work, depth+1), order: make(chan *work, depth), stop: make(chan struct{}),
 		survey: dissect.NewSurvey(sink), front: newFront(opts, n),
 	}
-	p.numbers = dissect.NewNumbering(p.survey)
+	p.numbers = dissect.NewNumbering(p.survey, opts.Dissect)
 	shared := dissect.NewShared(n)
 	for i := range n {
 		p.workers = append(p.workers, newWorker(i, n == 1, opts, shared))

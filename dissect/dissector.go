@@ -38,7 +38,7 @@ type Dissector struct {
 
 // New returns a dissector that hands its records to the sink.
 func New(opts Options, sink Sink) *Dissector {
-	return &Dissector{opts: opts, timeout: int64(opts.timeout()), rec: &Records{}, out: NewNumbering(sink), timers: timers{due: math.MaxInt64}}
+	return &Dissector{opts: opts, timeout: int64(opts.timeout()), rec: &Records{}, out: NewNumbering(sink, opts), timers: timers{due: math.MaxInt64}}
 }
 
 // NewPart returns a dissector of some of a capture's connections, the who-th of those that share what they know. Its

@@ -17,6 +17,9 @@ type lapse struct {
 }
 
 func (l *lapse) give(n *Numbering) {
+	if n.framesOnly {
+		return
+	}
 	k := l.t.Conn.numbersOf(l.t.slot)
 	n.number(k)
 	*l.t.kept, *k = *k, numbers{}

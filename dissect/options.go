@@ -19,6 +19,8 @@ type Options struct {
 	// Brief only counts the packets and the answered transactions, and hands the counts to the sink, which must be a
 	// Counter. No record has a number then.
 	Brief bool
+	// FramesOnly leaves out the transactions that were answered as they should be, and the numbers of all of them: frames have none then.
+	FramesOnly bool
 	// Thorough lets every packet go the long way, which concludes the same: tests compare the two.
 	Thorough bool
 }

@@ -150,6 +150,7 @@ func (p *pool[T]) get() *T {
 type Numbering struct {
 	stock                            shelf[uint32] // memory of connections that have ended
 	sink                             Sink
+	framesOnly                       bool // transactions have no numbers
 	frames, transactions, violations int64
 	comers                           map[string]*comer
 
@@ -158,8 +159,10 @@ type Numbering struct {
 	transaction Transaction
 }
 
-// NewNumbering returns a numbering that starts at 1.
-func NewNumbering(sink Sink) *Numbering { return &Numbering{sink: sink} }
+// NewNumbering returns a numbering that starts at 1, of what dissectors with these options tell.
+func NewNumbering(sink Sink, opts Options) *Numbering {
+	return &Numbering{sink: sink, framesOnly: opts.FramesOnly}
+}
 
 // Give hands on all records.
 func (n *Numbering) Give(r *Records) {
@@ -250,6 +253,21 @@ const (
 func (f *Frame) give(n *Numbering) {
 	n.frames++
 	f.Number = n.frames
+	switch {
+	case f.role == asRequest && n.framesOnly:
+		*f.Conn.numbersOf(f.slot) = numbers{request: f.Number} // a violation may ask for it
+	case n.framesOnly:
+	default:
+		n.place(f)
+	}
+	if f.cell != nil {
+		*f.cell = f.Number
+	}
+	n.sink.Frame(f)
+}
+
+// place tells a frame which transaction it is part of.
+func (n *Numbering) place(f *Frame) {
 	switch f.role {
 	case asRequest:
 		n.transactions++
@@ -263,10 +281,6 @@ func (f *Frame) give(n *Numbering) {
 	case asLate:
 		f.Transaction = n.remembered(f.Conn, 1-f.dir, f.slot)
 	}
-	if f.cell != nil {
-		*f.cell = f.Number
-	}
-	n.sink.Frame(f)
 }
 
 // number gives a transaction its number, if it has none.
@@ -278,6 +292,10 @@ func (n *Numbering) number(t *numbers) {
 }
 
 func (t *Transaction) give(n *Numbering) {
+	if n.framesOnly {
+		n.sink.Transaction(t)
+		return
+	}
 	k := t.kept
 	if k == nil {
 		k = t.Conn.numbersOf(t.slot)

@@ -38,6 +38,10 @@ func (c *Dialogue) emitTransaction(t *transaction, remember int32) {
 		return
 	}
 	if c.standing == confirmed && t.usual() {
+		if c.d.opts.FramesOnly {
+			c.transactions++
+			return
+		}
 		c.outAnswer(t, remember)
 		return
 	}

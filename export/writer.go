@@ -157,6 +157,12 @@ func CountsOnly(w Writer) bool {
 	return v == Default || v == Summary || v == Streams
 }
 
+// FramesOnly reports whether a writer shows nothing of transactions, not even in packets.
+func FramesOnly(w Writer) bool {
+	t, ok := w.(*textWriter)
+	return ok && t.o.View == Packets && !t.o.Live
+}
+
 func (b *base) options() *Options { return &b.o }
 
 // shows reports whether records of a kind are shown.

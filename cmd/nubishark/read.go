@@ -241,7 +241,7 @@ func (a *analysis) read(cmd *cobra.Command, files []string) error {
 	paceCollector(src.Stats().Size)
 	bar := newProgress(cmd.ErrOrStderr(), !a.quiet && term.progress)
 	opts.Progress = bar.show
-	opts.Dissect.Brief = export.CountsOnly(sink)
+	opts.Dissect.Brief, opts.Dissect.FramesOnly = export.CountsOnly(sink), export.FramesOnly(sink)
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt)
 	defer stop()
 	res, damage := analyze.Run(ctx, src, opts, sink)
