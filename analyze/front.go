@@ -318,24 +318,28 @@ func (f *front) segment(s *reassembly.Segment, ref *capture.Ref, first int) (don
 	return true
 }
 
+// What the front keeps of a connection to know which acknowledgements are to be told, of direction 0; the next bits are of direction 1.
+const (
+	askedBit  = 1 // some of the bytes that were not acknowledged yet may be asked about
+	answerBit = 4 // the latest bytes were only an answer
+)
+
 // noteAnswer notes whether bytes of a direction are only an answer. The first ones behind others are not believed: those may go on in them.
 func noteAnswer(told *uint8, d reassembly.Direction, only bool) {
-	if !only || *told>>d&4 == 0 {
-		*told |= 1 << d
+	if !only || *told>>d&answerBit == 0 {
+		*told |= askedBit << d
 	}
-	*told &^= 4 << d
+	*told &^= answerBit << d
 	if only {
-		*told |= 4 << d
+		*told |= answerBit << d
 	}
 }
 
-// tellsOf reports whether an acknowledgement of a direction may be asked about: not if it is all of answers, each a write of its own. Of what
-// was told, a bit for each direction, of two bits from the first one on, says that it may; one of the next two, that the latest bytes were an
-// answer.
+// tellsOf reports whether an acknowledgement of a direction may be asked about: not if it is all of answers, each a write of its own.
 func tellsOf(told *uint8, d reassembly.Direction, all bool) bool {
-	tells := *told>>d&1 != 0
+	tells := *told>>d&askedBit != 0
 	if all {
-		*told &^= 1 << d
+		*told &^= askedBit << d
 	}
 	return tells
 }
@@ -391,7 +395,7 @@ const portion = 1024
 func (f *front) tell(c *reassembly.Conn, e change) {
 	e.party, _ = c.Data.(*party)
 	e.moment, e.opener, e.fromStart = f.at, c.Opener, c.FromStart
-	f.told[e.party.mark] = 3 // whatever it is, it is not usual
+	f.told[e.party.mark] = askedBit | askedBit<<1 // whatever it is, it is not usual
 	if f.handOn != nil && len(f.w.changes) >= portion {
 		f.begin(f.handOn(f.w))
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // party is what a worker knows of a connection beside its dissector's side: what of TCP explains a silence, which is the dissector's to ask.
-// Packets in order pass it by. The reassembly, which is packets ahead, looks only at what never changes.
+// Packets in order pass it by. The front, which is packets ahead, looks only at the first four parts, which it has written.
 type party struct {
 	conn     *reassembly.Conn  // only what never changes of it is looked at
 	dialogue *dissect.Dialogue // nil before the first bytes

@@ -11,8 +11,11 @@ type Acks struct {
 	rings      [2][maxAcks]struct{ to, packet uint32 } // the lower halves
 }
 
-// Add notes that a direction was acknowledged up to a stream offset, in a capture packet.
+// Add notes that a direction was acknowledged up to a stream offset, in a capture packet. Where nobody keeps them, it does nothing.
 func (k *Acks) Add(dir int, to, packet int64) {
+	if k == nil {
+		return
+	}
 	dir &= 1
 	k.to[dir], k.packet[dir] = max(k.to[dir], to), max(k.packet[dir], packet)
 	x := &k.rings[dir][k.next[dir]%maxAcks]
@@ -49,9 +52,7 @@ func (d *Dissector) Acked(c *Dialogue, dir int, to, packet int64) {
 		s.requests.unacked = t
 	}
 	if !c.easy {
-		if c.acks != nil {
-			c.acks.Add(dir, to, packet)
-		}
+		c.acks.Add(dir, to, packet)
 		if h := &c.half[dir]; h.gaps && h.gapAcked == 0 && to >= h.gapEnd {
 			h.gapAcked = packet
 		}

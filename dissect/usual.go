@@ -67,7 +67,7 @@ func (c *Dialogue) leave() {
 		h, w := &c.half[i], &c.wait[i]
 		h.scanned = max(h.scanned, h.pos)
 		if w.size > 0 {
-			if w.acked > 0 && c.acks != nil {
+			if w.acked > 0 {
 				c.acks.Add(i, h.pos+int64(w.size), w.acked)
 			}
 			h.add(h.pos, w.raw[:w.size], segment{start: h.pos, end: h.pos + int64(w.size), time: w.time, packet: w.packet, push: true})

@@ -203,12 +203,7 @@ func (t *table) find(tag uint64) *flow {
 	if t.n == 0 {
 		return nil
 	}
-	mask := uint64(len(t.slots) - 1)
-	for i := tag >> 1 & mask; ; i = (i + 1) & mask {
-		if x := &t.slots[i]; x.tag == tag || x.tag == 0 {
-			return x.f
-		}
-	}
+	return t.slots[t.lookup(tag)].f
 }
 
 // from returns the direction of a segment.
