@@ -391,15 +391,24 @@ func (f *front) finish(w *work, handOn func(*work) *work) *work {
 // portion is the number of changes that are handed on at once when the capture is over.
 const portion = 1024
 
-// tell adds a change.
-func (f *front) tell(c *reassembly.Conn, e change) {
-	e.party, _ = c.Data.(*party)
-	e.moment, e.opener, e.fromStart = f.at, c.Opener, c.FromStart
-	f.told[e.party.mark] = askedBit | askedBit<<1 // whatever it is, it is not usual
+// tell adds a change of a direction. Its parts are written by themselves: what is written to be copied at once is waited for.
+func (f *front) tell(c *reassembly.Conn, k kind, d reassembly.Direction) *change {
 	if f.handOn != nil && len(f.w.changes) >= portion {
 		f.begin(f.handOn(f.w))
 	}
-	f.w.changes = append(f.w.changes, e)
+	list := f.w.changes
+	if len(list) == cap(list) {
+		list = append(list, change{})[:len(list)]
+	}
+	list = list[:len(list)+1]
+	f.w.changes = list
+	e := &list[len(list)-1]
+	*e = change{}
+	e.party, _ = c.Data.(*party)
+	e.kind, e.dir, e.opener, e.fromStart = k, uint8(d), c.Opener, c.FromStart
+	e.phase, e.due, e.order = f.at.phase, f.at.due, f.at.order
+	f.told[e.party.mark] = askedBit | askedBit<<1 // whatever it is, it is not usual
+	return e
 }
 
 // Open implements reassembly.Handler.
@@ -414,7 +423,7 @@ func (f *front) Open(c *reassembly.Conn) {
 // Chunk implements reassembly.Handler. The bytes are in the batch, or in memory that nobody uses again.
 func (f *front) Chunk(c *reassembly.Conn, d reassembly.Direction, ch reassembly.Chunk) {
 	f.converse(c)
-	f.tell(c, change{kind: bytesCame, dir: uint8(d), chunk: ch})
+	f.tell(c, bytesCame, d).chunk = ch
 }
 
 // converse gives a connection room for what its bytes say, which is for its worker to use.
@@ -449,30 +458,33 @@ func last[T any](list *[]*T) *T {
 // Stall implements reassembly.Handler.
 func (f *front) Stall(c *reassembly.Conn, d reassembly.Direction, on bool) {
 	f.converse(c)
-	f.tell(c, change{kind: stalled, dir: uint8(d), on: on})
+	f.tell(c, stalled, d).on = on
 }
 
 // End implements reassembly.Handler.
 func (f *front) End(c *reassembly.Conn, d reassembly.Direction, why reassembly.End, time, packet int64) {
-	f.tell(c, change{kind: directionUp, dir: uint8(d), why: why, chunk: reassembly.Chunk{Time: time, Packet: packet}})
+	e := f.tell(c, directionUp, d)
+	e.why, e.chunk.Time, e.chunk.Packet = why, time, packet
 }
 
 // Heard implements reassembly.Witness.
 func (f *front) Heard(c *reassembly.Conn, d reassembly.Direction) {
-	f.tell(c, change{kind: heard, dir: uint8(d)})
+	f.tell(c, heard, d)
 }
 
 // Acked implements reassembly.Witness.
 func (f *front) Acked(c *reassembly.Conn, d reassembly.Direction, to, packet int64) {
-	f.tell(c, change{kind: acked, dir: uint8(d), chunk: reassembly.Chunk{Offset: to, Packet: packet}})
+	e := f.tell(c, acked, d)
+	e.chunk.Offset, e.chunk.Packet = to, packet
 }
 
 // Resent implements reassembly.Witness.
 func (f *front) Resent(c *reassembly.Conn, d reassembly.Direction, from, to, time, packet int64) {
-	f.tell(c, change{kind: resent, dir: uint8(d), chunk: reassembly.Chunk{Offset: from, Gap: to - from, Time: time, Packet: packet}})
+	e := f.tell(c, resent, d)
+	e.chunk.Offset, e.chunk.Gap, e.chunk.Time, e.chunk.Packet = from, to-from, time, packet
 }
 
 // Before implements reassembly.Witness.
 func (f *front) Before(c *reassembly.Conn, d reassembly.Direction, n int64) {
-	f.tell(c, change{kind: before, dir: uint8(d), chunk: reassembly.Chunk{Gap: n}})
+	f.tell(c, before, d).chunk.Gap = n
 }

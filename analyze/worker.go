@@ -212,7 +212,7 @@ func (w *worker) next(k *work, st *step) {
 	}
 	payload := k.payload(st)
 	if !w.d.Usual(c, payload, &st.Whole) {
-		w.d.Bytes(c, int(st.Dir), payload, dissect.Part{Offset: st.Offset, Time: st.Time, Packet: st.Packet, Push: st.Push})
+		w.d.Bytes(c, int(st.Dir), payload, &dissect.Part{Offset: st.Offset, Time: st.Time, Packet: st.Packet, Push: st.Push})
 	}
 }
 
@@ -278,7 +278,7 @@ func (w *worker) open(e *change) {
 	p := e.party
 	p.asked = true
 	c := p.conn
-	p.opened = w.d.Open(p.dialogue, dissect.Opening{
+	p.opened = w.d.Open(p.dialogue, &dissect.Opening{
 		Stream: c.Stream, Order: c.Opened, Addr: c.Addr, Opener: e.opener, FromStart: e.fromStart, Heard: &p.heard, Before: &p.before,
 		TCP: p, Acks: &p.acks, Time: c.First,
 	})
@@ -300,7 +300,7 @@ func (w *worker) chunk(e *change) {
 	if e.fromStart[d] {
 		c.FromStart(d)
 	}
-	p := dissect.Part{Offset: ch.Offset, Time: ch.Time, Packet: ch.Packet, Push: ch.Push, More: ch.More, Cut: ch.Cut, Large: ch.Large, Clock: ch.Clock}
+	p := &dissect.Part{Offset: ch.Offset, Time: ch.Time, Packet: ch.Packet, Push: ch.Push, More: ch.More, Cut: ch.Cut, Large: ch.Large, Clock: ch.Clock}
 	if ch.Gap > 0 {
 		w.d.Gap(c, d, ch.Gap, p)
 		return

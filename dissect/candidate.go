@@ -87,57 +87,56 @@ func contains(s string, c byte) bool {
 func (h *half) vendorEnds(list []candidate, x int64, request byte) []candidate {
 	b := h.at(x)
 	for _, l := range protocol.ByLetter(b[0]) {
-		if !h.applies(l, b, request, x) {
-			continue
-		}
-		for _, c := range h.layoutEnds(l, x, b) {
-			if c.layout != nil && !repeats(list, c) {
-				list = append(list, c)
-			}
+		if h.applies(l, b, request, x) {
+			list = h.layoutEnds(list, l, x, b)
 		}
 	}
 	return list
 }
 
-func repeats(list []candidate, c candidate) bool {
+// addEnd appends a vendor's end, unless there is the same one. Each part is written by itself, as in form.cut.
+func addEnd(list []candidate, l *protocol.Layout, end int64, tail bool, token []byte) []candidate {
 	for i := range list {
-		if list[i].end == c.end && list[i].layout.Answers == "" == (c.layout.Answers == "") {
-			return true
+		if list[i].end == end && list[i].layout.Answers == "" == (l.Answers == "") {
+			return list
 		}
 	}
-	return false
+	list = longer(list)
+	c := &list[len(list)-1]
+	*c = candidate{}
+	c.layout, c.end, c.tail, c.open, c.token = l, end, tail, !tail && len(l.Tail) > 0, token
+	return list
 }
 
-// layoutEnds returns the ends of one layout without and with its tail.
-func (h *half) layoutEnds(l *protocol.Layout, x int64, b []byte) (c [2]candidate) {
+// layoutEnds appends the ends of one layout without and with its tail.
+func (h *half) layoutEnds(list []candidate, l *protocol.Layout, x int64, b []byte) []candidate {
 	sh := l.Shape()
-	c[0] = candidate{layout: l, end: -1, open: len(l.Tail) > 0}
+	var token []byte
 	if sh.HasToken && len(b) >= protocol.TokenAt+protocol.TokenSize {
-		c[0].token = b[protocol.TokenAt : protocol.TokenAt+protocol.TokenSize : protocol.TokenAt+protocol.TokenSize]
+		token = b[protocol.TokenAt : protocol.TokenAt+protocol.TokenSize : protocol.TokenAt+protocol.TokenSize]
 	}
 	if l.Letter == 'R' && sh.Fixed >= protocol.StatusAt+1+protocol.TokenSize && len(b) >= sh.Fixed {
-		c[0].token = b[protocol.StatusAt+1 : sh.Fixed : sh.Fixed]
+		token = b[protocol.StatusAt+1 : sh.Fixed : sh.Fixed]
 	}
 	fixed := int64(sh.Fixed)
 	if sh.LengthWidth > 0 {
 		if !h.readable(x+int64(sh.LengthAt), int64(sh.LengthWidth)) {
-			return c
+			return addEnd(list, l, -1, false, token)
 		}
 		fixed += int64(number(b[sh.LengthAt:], sh.LengthWidth, h.c.d.opts.LittleEndian))
 	}
-	c[0].end = x + fixed
+	list = addEnd(list, l, x+fixed, false, token)
 	if len(l.Tail) == 0 {
-		return c
+		return list
 	}
-	c[1] = c[0]
-	c[1].tail, c[1].open, c[1].end = true, false, -1
+	end := int64(-1)
 	switch w := int64(sh.TailLengthWidth); {
 	case w == 0:
-		c[1].end = x + fixed + int64(sh.TailFixed)
+		end = x + fixed + int64(sh.TailFixed)
 	case h.readable(x+fixed, w):
-		c[1].end = x + fixed + int64(sh.TailFixed) + int64(number(b[fixed:], int(w), h.c.d.opts.LittleEndian))
+		end = x + fixed + int64(sh.TailFixed) + int64(number(b[fixed:], int(w), h.c.d.opts.LittleEndian))
 	}
-	return c
+	return addEnd(list, l, end, true, token)
 }
 
 // readable reports whether n bytes at x were captured.
@@ -168,13 +167,13 @@ func (h *half) candidates(list []candidate, r reply) []candidate {
 		return list // its shape is not known, so nothing can be wrong with it
 	}
 	for i := range n {
-		list = h.deviantLengths(list, list[i])
+		list = h.deviantLengths(list, &list[i])
 	}
 	for i := range n {
-		list = h.missingLength(list, list[i], r)
+		list = h.missingLength(list, &list[i], r)
 	}
 	for i := range n {
-		list = h.strayEnds(list, list[i])
+		list = h.strayEnds(list, &list[i])
 	}
 	return h.preferWhole(h.writeBounds(list, n, r), n)
 }
@@ -183,9 +182,9 @@ func (h *half) candidates(list []candidate, r reply) []candidate {
 // needs no fault to be explained accuses nobody.
 func (h *half) preferWhole(list []candidate, n int) []candidate {
 	kept := list[:n]
-	for _, c := range list[n:] {
-		if c.end < 0 || c.end > h.seen() || !h.wholeTo(list[:n], c.end) {
-			kept = append(kept, c)
+	for i := n; i < len(list); i++ {
+		if c := &list[i]; c.end < 0 || c.end > h.seen() || !h.wholeTo(list[:n], c.end) {
+			kept = append(kept, *c)
 		}
 	}
 	return kept
@@ -207,8 +206,8 @@ const maxReach = 256
 
 // reaches reports whether whole and plausible vendor's packets lead from x exactly to the target.
 func (h *half) reaches(x, target int64) bool {
-	var list [maxReach]int64
-	todo := append(list[:0], x)
+	var offsets [maxReach]int64
+	todo := append(offsets[:0], x)
 	var seen visited
 	var space [8]candidate
 	for len(todo) > 0 && seen.n < maxReach {
@@ -218,12 +217,14 @@ func (h *half) reaches(x, target int64) bool {
 			continue
 		}
 		seen.add(x)
-		for _, c := range h.vendorEnds(space[:0], x, h.requestLetter(b)) {
-			if c.end == target {
+		list := h.vendorEnds(space[:0], x, h.requestLetter(b))
+		for i := range list {
+			end := list[i].end
+			if end == target {
 				return true
 			}
-			if c.end > x && c.end < target {
-				todo = append(todo, c.end)
+			if end > x && end < target {
+				todo = append(todo, end)
 			}
 		}
 	}
@@ -254,14 +255,14 @@ func (v *visited) add(x int64) {
 }
 
 // deviantLengths appends the readings of a length in the other byte order and of the other width.
-func (h *half) deviantLengths(list []candidate, v candidate) []candidate {
+func (h *half) deviantLengths(list []candidate, v *candidate) []candidate {
 	sh := v.layout.Shape()
 	little := h.c.d.opts.LittleEndian
 	b := h.buf
 	switch {
 	case sh.LengthWidth == 2 && v.end >= 0:
 		at := int64(sh.LengthAt)
-		c := v
+		c := *v
 		c.kind, c.wide, c.little = byteOrder, 2, !little
 		c.end = h.pos + int64(sh.Fixed) + int64(number(b[at:], 2, !little))
 		list = append(list, c)
@@ -270,7 +271,7 @@ func (h *half) deviantLengths(list []candidate, v candidate) []candidate {
 		list = append(list, c)
 	case v.tail && sh.TailLengthWidth == 1 && h.readable(h.pos+int64(sh.Fixed), 2):
 		for _, order := range [2]bool{little, !little} {
-			c := v
+			c := *v
 			c.kind, c.wide, c.little = width, 2, order
 			c.end = h.pos + int64(sh.Fixed) + 2 + int64(number(b[sh.Fixed:], 2, order))
 			list = append(list, c)
@@ -280,7 +281,7 @@ func (h *half) deviantLengths(list []candidate, v candidate) []candidate {
 }
 
 // bounds calls f with the offsets that could end a packet without regard to its length.
-func (h *half) bounds(v candidate, r reply, f func(end int64)) {
+func (h *half) bounds(v *candidate, r reply, f func(end int64)) {
 	if x := h.firstStrong(v.token); x >= 0 {
 		f(x)
 	}
@@ -293,20 +294,20 @@ func (h *half) bounds(v candidate, r reply, f func(end int64)) {
 }
 
 // missingLength appends the readings of a payload with no length before it.
-func (h *half) missingLength(list []candidate, v candidate, r reply) []candidate {
+func (h *half) missingLength(list []candidate, v *candidate, r reply) []candidate {
 	sh := v.layout.Shape()
 	if !v.tail || sh.TailLengthWidth == 0 {
 		return list
 	}
 	fixed := h.pos + int64(sh.Fixed)
-	bare := v
+	bare := *v
 	bare.tail, bare.open, bare.end = false, true, fixed
-	if h.endsWrite(&bare) || h.endsWrite(&v) {
+	if h.endsWrite(&bare) || h.endsWrite(v) {
 		return list
 	}
 	h.bounds(v, r, func(end int64) {
 		if end > fixed {
-			c := v
+			c := *v
 			c.kind, c.end = lengthless, end
 			list = append(list, c)
 		}
@@ -315,7 +316,7 @@ func (h *half) missingLength(list []candidate, v candidate, r reply) []candidate
 }
 
 // strayEnds appends a vendor's end with up to 8 stray bytes of the same write behind it.
-func (h *half) strayEnds(list []candidate, v candidate) []candidate {
+func (h *half) strayEnds(list []candidate, v *candidate) []candidate {
 	if v.end < 0 || v.end >= h.seen() || h.writeEnd(v.end) {
 		return list
 	}
@@ -324,7 +325,7 @@ func (h *half) strayEnds(list []candidate, v candidate) []candidate {
 	}
 	for k := int64(1); k <= maxStray && v.end+k <= h.seen(); k++ {
 		if h.writeEnd(v.end+k) || v.end+k == h.seen() || h.strong(v.end+k, v.token) == yes {
-			c := v
+			c := *v
 			c.kind, c.end, c.extra = stray, v.end+k, int(k)
 			list = append(list, c)
 		}
@@ -340,11 +341,11 @@ func (h *half) writeBounds(list []candidate, n int, r reply) []candidate {
 	if n == 0 {
 		return list
 	}
-	v := list[0]
+	v := &list[0]
 	for i := range list[:n] {
 		c := &list[i]
 		if c.tail {
-			v = *c
+			v = c
 		}
 		if h.endsWrite(c) {
 			return list
@@ -356,7 +357,7 @@ func (h *half) writeBounds(list []candidate, n int, r reply) []candidate {
 			return // no length that could be wrong
 		}
 		if end > h.pos+maxStray {
-			c := v
+			c := *v
 			c.kind, c.end = writeBound, end
 			list = append(list, c)
 		}
@@ -416,24 +417,24 @@ const (
 )
 
 // choose picks the reading of the packet at the boundary, or says why there is none.
-func (h *half) choose(list []candidate, r reply) (candidate, grade, verdict) {
+func (h *half) choose(list []candidate, r reply) (*candidate, grade, verdict) {
 	var haves, mays [32]grade
 	list = list[:min(len(list), len(haves))]
 	best := -1
 	for i := range list {
 		haves[i], mays[i] = h.judge(&list[i], r)
 		if haves[i] == strong {
-			return list[i], strong, settle
+			return &list[i], strong, settle
 		}
 		if best < 0 || h.better(list[i].kind, haves[i], list[best].kind, haves[best]) {
 			best = i
 		}
 	}
 	if best < 0 {
-		return candidate{}, none, giveUp
+		return nil, none, giveUp
 	}
 	if haves[best] == good {
-		return list[best], good, settle
+		return &list[best], good, settle
 	}
 	limit := len(list)
 	if haves[best] >= fit {
@@ -441,11 +442,11 @@ func (h *half) choose(list []candidate, r reply) (candidate, grade, verdict) {
 	}
 	for i := range list[:limit] {
 		if mays[i] > haves[best] {
-			return candidate{}, none, wait
+			return nil, none, wait
 		}
 	}
 	if haves[best] > none {
-		return list[best], haves[best], settle
+		return &list[best], haves[best], settle
 	}
 	c, v := h.fallback(list)
 	return c, none, v
@@ -461,7 +462,7 @@ func (h *half) better(k kind, have grade, bestKind kind, best grade) bool {
 }
 
 // fallback returns the vendor's reading within the bytes seen that breaks the fewest rules.
-func (h *half) fallback(list []candidate) (candidate, verdict) {
+func (h *half) fallback(list []candidate) (*candidate, verdict) {
 	best, score := -1, -1
 	for i := range list {
 		c := &list[i]
@@ -473,9 +474,9 @@ func (h *half) fallback(list []candidate) (candidate, verdict) {
 		}
 	}
 	if best < 0 {
-		return candidate{}, giveUp
+		return nil, giveUp
 	}
-	return list[best], settle
+	return &list[best], settle
 }
 
 func (h *half) score(c *candidate) int {

@@ -10,7 +10,7 @@ import (
 type lost struct{ gap, cut int64 }
 
 // add takes in a loss.
-func (l *lost) add(p Part) {
+func (l *lost) add(p *Part) {
 	if p.Cut {
 		l.cut = max(l.cut, p.Time)
 	} else {
@@ -41,7 +41,7 @@ func (c *Dialogue) lostSince(time int64) (s protocol.Artefacts) {
 }
 
 // see takes in what a part of the stream tells of the capture.
-func (h *half) see(p Part) {
+func (h *half) see(p *Part) {
 	h.large = h.large || p.Large
 	h.c.clock = max(h.c.clock, p.Clock)
 }

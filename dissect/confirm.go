@@ -454,8 +454,9 @@ func (h *half) chain(x int64, vouched []byte, depth int) link {
 	}
 	var buf [8]candidate
 	best := leadsNowhere
-	for _, c := range h.vendorEnds(buf[:0], x, h.requestLetter(b)) {
-		l := h.chainEnd(&c, depth)
+	list := h.vendorEnds(buf[:0], x, h.requestLetter(b))
+	for i := range list {
+		l := h.chainEnd(&list[i], depth)
 		if l == leads && strange == yes {
 			l = leadsStrange
 		}

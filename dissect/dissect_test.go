@@ -56,7 +56,7 @@ func newTalk(o Options, start Opening) *talk {
 
 // opened adds a connection; nil if it is not to be dissected.
 func opened(d *Dissector, o Opening) *Dialogue {
-	if c := new(Dialogue); d.Open(c, o) {
+	if c := new(Dialogue); d.Open(c, &o) {
 		return c
 	}
 	return nil
@@ -72,7 +72,7 @@ func (t *talk) send(dir int, push bool, parts ...string) *talk {
 		t.now += 1e6
 		t.packet++
 		t.heard[dir]++
-		t.d.Bytes(t.c, dir, []byte(p), Part{Offset: t.at[dir], Time: t.now, Packet: t.packet, Push: push})
+		t.d.Bytes(t.c, dir, []byte(p), &Part{Offset: t.at[dir], Time: t.now, Packet: t.packet, Push: push})
 		t.at[dir] += int64(len(p))
 	}
 	return t
@@ -86,7 +86,7 @@ func (t *talk) piece(dir int, s string) *talk { return t.send(dir, false, s) }
 
 func (t *talk) gap(dir int, n int64) *talk {
 	t.now += 1e6
-	t.d.Gap(t.c, dir, n, Part{Offset: t.at[dir], Time: t.now, Packet: t.packet})
+	t.d.Gap(t.c, dir, n, &Part{Offset: t.at[dir], Time: t.now, Packet: t.packet})
 	t.at[dir] += n
 	return t
 }
@@ -490,8 +490,8 @@ func BenchmarkDissector(b *testing.B) {
 			r[k] = p[k]
 		}
 		x.now += 1e6
-		x.d.Bytes(x.c, 0, p, Part{Offset: x.at[0], Time: x.now, Packet: x.packet, Push: true})
-		x.d.Bytes(x.c, 1, r, Part{Offset: x.at[1], Time: x.now, Packet: x.packet + 1, Push: true})
+		x.d.Bytes(x.c, 0, p, &Part{Offset: x.at[0], Time: x.now, Packet: x.packet, Push: true})
+		x.d.Bytes(x.c, 1, r, &Part{Offset: x.at[1], Time: x.now, Packet: x.packet + 1, Push: true})
 		x.at[0] += int64(len(p))
 		x.at[1] += int64(len(r))
 		x.packet += 2
@@ -534,8 +534,8 @@ func TestAnsweredRequestsAreForgotten(t *testing.T) {
 	k := in(fromSYN()).device(data("neverans", ""))
 	for i := range 20_000 {
 		id := fmt.Sprintf("%08d", i)
-		k.d.Bytes(k.c, 0, []byte(data(id, "")), Part{Offset: k.at[0], Time: k.now, Packet: k.packet, Push: true})
-		k.d.Bytes(k.c, 1, []byte(ok(id)), Part{Offset: k.at[1], Time: k.now, Packet: k.packet + 1, Push: true})
+		k.d.Bytes(k.c, 0, []byte(data(id, "")), &Part{Offset: k.at[0], Time: k.now, Packet: k.packet, Push: true})
+		k.d.Bytes(k.c, 1, []byte(ok(id)), &Part{Offset: k.at[1], Time: k.now, Packet: k.packet + 1, Push: true})
 		k.at[0] += 35
 		k.at[1] += 10
 		k.packet += 2

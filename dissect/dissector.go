@@ -123,7 +123,7 @@ type Opening struct {
 }
 
 // Open adds a connection, which c is to be used for: it may have been that of another one. It reports whether it is to be dissected.
-func (d *Dissector) Open(c *Dialogue, o Opening) bool {
+func (d *Dissector) Open(c *Dialogue, o *Opening) bool {
 	forced := false
 	if len(d.opts.Ports) > 0 {
 		forced = d.opts.Ports.Contains(o.Addr[0].Port()) || d.opts.Ports.Contains(o.Addr[1].Port())
@@ -212,8 +212,8 @@ type Part struct {
 	Clock int64
 }
 
-// Bytes adds bytes to a direction. They are copied.
-func (d *Dissector) Bytes(c *Dialogue, dir int, b []byte, p Part) {
+// Bytes adds bytes to a direction. They are copied; the part is lent for the call.
+func (d *Dissector) Bytes(c *Dialogue, dir int, b []byte, p *Part) {
 	d.Advance(p.Time)
 	h := &c.half[dir]
 	if c.standing == rejected || h.ended != running {
@@ -230,7 +230,7 @@ func (d *Dissector) Bytes(c *Dialogue, dir int, b []byte, p Part) {
 		return
 	}
 	c.leave()
-	h.add(p.Offset, b, segment{start: p.Offset, end: p.Offset + int64(len(b)), time: p.Time, packet: p.Packet, push: p.Push})
+	h.add(b, p)
 	if p.More {
 		d.flush()
 		return
@@ -242,7 +242,7 @@ func (d *Dissector) Bytes(c *Dialogue, dir int, b []byte, p Part) {
 }
 
 // Gap tells that n bytes of a direction were never captured.
-func (d *Dissector) Gap(c *Dialogue, dir int, n int64, p Part) {
+func (d *Dissector) Gap(c *Dialogue, dir int, n int64, p *Part) {
 	d.Advance(p.Time)
 	h := &c.half[dir]
 	if c.standing == rejected || h.ended != running {

@@ -95,23 +95,26 @@ func (h *half) done() bool { return h.ended != running || h.silent }
 
 func (h *half) side() protocol.Side { return h.c.side(h.dir) }
 
-// add appends bytes that continue the stream at off.
-func (h *half) add(off int64, b []byte, s segment) {
-	if len(h.buf) == 0 && off > h.pos {
-		h.pos = off
+// add appends bytes that continue the stream at an offset. A part of the stream and where it comes from are written by parts, as in form.cut.
+func (h *half) add(b []byte, p *Part) {
+	if len(h.buf) == 0 && p.Offset > h.pos {
+		h.pos = p.Offset
 	}
 	h.grow(len(b))
 	if h.segs == nil {
 		h.segs = h.c.d.stock.segs.get(fewSegments)
 	}
 	h.buf = append(h.buf, b...)
-	h.segs = append(h.segs, s)
+	h.segs = longer(h.segs)
+	s := &h.segs[len(h.segs)-1]
+	*s = segment{}
+	s.start, s.end, s.time, s.packet, s.push = p.Offset, p.Offset+int64(len(b)), p.Time, p.Packet, p.Push
 	h.silent = false
 	if h.began == 0 {
-		h.began = s.time
+		h.began = p.Time
 	}
-	h.lastTime = max(h.lastTime, s.time)
-	h.latest = max(h.latest, s.packet)
+	h.lastTime = max(h.lastTime, p.Time)
+	h.latest = max(h.latest, p.Packet)
 }
 
 // mayHide reports whether a hole of this direction, which may still fill, can hold what was sent before a
@@ -119,7 +122,7 @@ func (h *half) add(off int64, b []byte, s segment) {
 func (h *half) mayHide(packet int64) bool { return h.stalled && h.latest < packet }
 
 // addGap appends n bytes that were never captured.
-func (h *half) addGap(off, n int64, p Part) {
+func (h *half) addGap(off, n int64, p *Part) {
 	h.lost.add(p)
 	h.gaps, h.gapTime, h.gapEnd, h.gapPacket = true, max(h.gapTime, p.Time), off+n, p.Packet
 	h.gapAcked, _ = h.c.acks.at(h.dir, h.gapEnd)
@@ -187,19 +190,10 @@ func (h *half) advance(x int64) {
 // at returns the bytes from offset x on.
 func (h *half) at(x int64) []byte { return h.buf[x-h.pos:] }
 
-// endingAt returns the segment that ends at x.
-func (h *half) endingAt(x int64) (segment, bool) {
-	i := sort.Search(len(h.segs), func(i int) bool { return h.segs[i].end >= x })
-	if i < len(h.segs) && h.segs[i].end == x {
-		return h.segs[i], true
-	}
-	return segment{}, false
-}
-
 // writeEnd reports whether a segment with PSH ends at x.
 func (h *half) writeEnd(x int64) bool {
-	s, ok := h.endingAt(x)
-	return ok && s.push
+	i := sort.Search(len(h.segs), func(i int) bool { return h.segs[i].end >= x })
+	return i < len(h.segs) && h.segs[i].end == x && h.segs[i].push
 }
 
 // segStart reports whether a segment starts at x.
@@ -218,6 +212,10 @@ func (h *half) gapIn(x, y int64) (segment, bool) {
 	if !h.gaps {
 		return segment{}, false
 	}
+	return h.gapAmong(x, y)
+}
+
+func (h *half) gapAmong(x, y int64) (segment, bool) {
 	for i := h.holding(x); i < len(h.segs) && h.segs[i].start < y; i++ {
 		if h.segs[i].gap {
 			return h.segs[i], true

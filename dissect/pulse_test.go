@@ -37,7 +37,7 @@ func openPulse(d *Dissector, stream int, now int64) *pulseConn {
 
 func (p *pulseConn) send(now int64, text string) {
 	p.sent++
-	p.d.Bytes(p.c, 0, []byte(text), Part{Offset: p.at, Time: now, Packet: int64(p.sent), Push: true})
+	p.d.Bytes(p.c, 0, []byte(text), &Part{Offset: p.at, Time: now, Packet: int64(p.sent), Push: true})
 	p.at += int64(len(text))
 }
 

@@ -79,8 +79,9 @@ func (h *half) lastWriteEnd() int64 {
 // reachesOver reports whether every reading of a packet at x has y inside.
 func (h *half) reachesOver(x, y int64) bool {
 	var buf [8]candidate
-	for _, c := range h.vendorEnds(buf[:0], x, h.requestLetter(h.at(x))) {
-		if c.end >= 0 && c.end <= y {
+	list := h.vendorEnds(buf[:0], x, h.requestLetter(h.at(x)))
+	for i := range list {
+		if end := list[i].end; end >= 0 && end <= y {
 			return false
 		}
 	}
@@ -153,7 +154,9 @@ func (h *half) startsAt(x int64) answer {
 // end of a write.
 func (h *half) nearlyWrite(x int64) bool {
 	var buf [8]candidate
-	for _, c := range h.vendorEnds(buf[:0], x, h.requestLetter(h.at(x))) {
+	list := h.vendorEnds(buf[:0], x, h.requestLetter(h.at(x)))
+	for i := range list {
+		c := &list[i]
 		if c.end < 0 || c.layout.Shape().LengthWidth == 0 {
 			continue
 		}

@@ -48,7 +48,7 @@ var hashSeed = maphash.MakeSeed()
 func hashOf(b []byte) uint64 { return maphash.Bytes(hashSeed, b) }
 
 // accept settles the packet at the boundary by one of its readings.
-func (h *half) accept(c candidate, g grade) {
+func (h *half) accept(c *candidate, g grade) {
 	if c.kind == writeBound && h.incomplete(c.layout, c.end) {
 		h.truncateBy(c.layout, c.end)
 		return
@@ -92,7 +92,8 @@ func (h *half) frame(l *protocol.Layout, end int64) *settled {
 	d := h.c.d
 	raw := d.rec.keepRaw(h.buf[:n])
 	f := d.rec.frames.get()
-	*f = Frame{Conn: h.c.conn, dir: uint8(h.dir), Offset: h.pos, Length: n, Letter: raw[0], Layout: l, Raw: raw}
+	*f = Frame{} // each part is written by itself, as in form.cut
+	f.Conn, f.dir, f.Offset, f.Length, f.Letter, f.Layout, f.Raw = h.c.conn, uint8(h.dir), h.pos, n, raw[0], l, raw
 	f.Packets, f.Time = h.packets(d.rec.room(f, min(h.holding(end-1)+1, len(h.segs))), h.pos, end)
 	if f.Missing = h.missing(h.pos, end); f.Missing > 0 {
 		f.Holes = h.holes(h.pos, end)
@@ -102,12 +103,14 @@ func (h *half) frame(l *protocol.Layout, end int64) *settled {
 		f.SessionID = f.SessionID[:max(0, g.start-h.pos-1)]
 	}
 	h.c.learnSide(h.dir, raw[0])
-	d.scratch = settled{Frame: f, h: h, faults: d.scratch.faults[:0], legal: protocol.MaySend(h.side(), raw[0])}
-	return &d.scratch
+	s := &d.scratch
+	s.Frame, s.h, s.faults, s.legal = f, h, s.faults[:0], protocol.MaySend(h.side(), raw[0])
+	s.then, s.blamable, s.old, s.since = 0, false, nil, 0
+	return s
 }
 
 // fill cuts the packet into its fields.
-func (h *half) fill(s *settled, c candidate) {
+func (h *half) fill(s *settled, c *candidate) {
 	fields := c.layout.Fields
 	if c.tail {
 		fields = c.layout.Whole()
@@ -139,12 +142,14 @@ func (h *half) fill(s *settled, c candidate) {
 		}
 		stop := min(at+size, n)
 		_, gap := h.gapIn(h.pos+int64(at), h.pos+int64(stop))
-		s.Fields = append(s.Fields, FieldValue{Field: f, At: at, Value: s.Raw[at:stop:stop], Complete: stop-at == size && !gap})
+		s.Fields = longer(s.Fields)
+		v := &s.Fields[len(s.Fields)-1]
+		v.Field, v.At, v.Value, v.Complete = f, at, s.Raw[at:stop:stop], stop-at == size && !gap
 		at = stop
 	}
 }
 
-func (h *half) littleFor(c candidate) bool {
+func (h *half) littleFor(c *candidate) bool {
 	if c.kind == byteOrder || c.kind == width {
 		return c.little
 	}
@@ -152,7 +157,7 @@ func (h *half) littleFor(c candidate) bool {
 }
 
 // judgeLength raises what a deviant reading says of the length.
-func (h *half) judgeLength(s *settled, c candidate) {
+func (h *half) judgeLength(s *settled, c *candidate) {
 	payload := 0
 	if n := len(s.Fields); n > 0 {
 		payload = len(s.Fields[n-1].Value)
@@ -206,7 +211,7 @@ func (h *half) truncateBy(l *protocol.Layout, end int64) {
 		return
 	}
 	s := h.frame(l, end)
-	h.fill(s, candidate{layout: l, end: end, kind: vendor, tail: l.Shape().TailLengthWidth > 0 && len(s.Raw) > l.Shape().Fixed})
+	h.fill(s, &candidate{layout: l, end: end, kind: vendor, tail: l.Shape().TailLengthWidth > 0 && len(s.Raw) > l.Shape().Fixed})
 	want := h.wanted(l, len(s.Raw))
 	missing := want - len(s.Raw)
 	s.Missing += max(missing, 1)

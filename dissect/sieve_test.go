@@ -62,7 +62,7 @@ func (c *crumbs) elsewhere() {
 	for dir, b := range [2]string{"L" + id + login[9:], "R" + id + "\x01" + c.late[c.IntN(len(c.late))]} {
 		c.k.now += 1e6
 		c.k.packet++
-		c.k.d.Bytes(c.away, dir, []byte(b), Part{Offset: c.at[dir], Time: c.k.now, Packet: c.k.packet, Push: true})
+		c.k.d.Bytes(c.away, dir, []byte(b), &Part{Offset: c.at[dir], Time: c.k.now, Packet: c.k.packet, Push: true})
 		c.at[dir] += int64(len(b))
 	}
 }

@@ -89,7 +89,7 @@ func (h *half) fast() bool {
 	}
 	end := h.pos + int64(n)
 	t := h.buf[protocol.TokenAt : protocol.TokenAt+protocol.TokenSize]
-	h.accept(candidate{layout: l, end: end, token: t}, fit)
+	h.accept(&candidate{layout: l, end: end, token: t}, fit)
 	return true
 }
 

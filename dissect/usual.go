@@ -70,7 +70,7 @@ func (c *Dialogue) leave() {
 			if w.acked > 0 {
 				c.acks.Add(i, h.pos+int64(w.size), w.acked)
 			}
-			h.add(h.pos, w.raw[:w.size], segment{start: h.pos, end: h.pos + int64(w.size), time: w.time, packet: w.packet, push: true})
+			h.add(w.raw[:w.size], &Part{Offset: h.pos, Time: w.time, Packet: w.packet, Push: true})
 			c.endWait(i)
 		}
 	}

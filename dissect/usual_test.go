@@ -212,8 +212,8 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 		}
 		k.now += 1e6
 		k.packet += 2
-		k.d.Bytes(k.c, dir, p, Part{Offset: k.at[dir], Time: k.now, Packet: k.packet - 1, Push: true})
-		k.d.Bytes(k.c, 1-dir, r, Part{Offset: k.at[1-dir], Time: k.now, Packet: k.packet, Push: true})
+		k.d.Bytes(k.c, dir, p, &Part{Offset: k.at[dir], Time: k.now, Packet: k.packet - 1, Push: true})
+		k.d.Bytes(k.c, 1-dir, r, &Part{Offset: k.at[1-dir], Time: k.now, Packet: k.packet, Push: true})
 		k.at[dir] += int64(len(p))
 		k.at[1-dir] += int64(len(r))
 	}

@@ -286,12 +286,12 @@ func feed(w Writer, device, server []byte) {
 	d := dissect.New(dissect.Options{Ports: dissect.Ports{{From: 0, To: 65535}}}, w)
 	heard := [2]int64{1, 1}
 	c := new(dissect.Dialogue)
-	d.Open(c, dissect.Opening{
+	d.Open(c, &dissect.Opening{
 		Addr:   [2]netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:4000"), netip.MustParseAddrPort("[fd00::1]:9000")},
 		Opener: true, FromStart: [2]bool{true, true}, Heard: &heard,
 	})
-	d.Bytes(c, 0, device, dissect.Part{Packet: 1, Push: true})
-	d.Bytes(c, 1, server, dissect.Part{Packet: 2, Time: 1e6, Push: true})
+	d.Bytes(c, 0, device, &dissect.Part{Packet: 1, Push: true})
+	d.Bytes(c, 1, server, &dissect.Part{Packet: 2, Time: 1e6, Push: true})
 	d.End(c, 0, dissect.EndFIN, 2e6)
 	d.End(c, 1, dissect.EndFIN, 2e6)
 	d.Close()
