@@ -351,29 +351,27 @@ func (p past) time(near int64) int64 {
 	return near + (int64(p.rest)>>timeShift-near)<<timeShift>>timeShift
 }
 
-// history are the latest finished transactions of a requester: a ring, with an index by session ID. Both stand in one piece of memory, of
-// which there is one for each connection, and each request looks at it: so there is a word for what would otherwise be a slice.
+// history are the latest finished transactions of a requester: a ring, with a filter by session ID before it. Both stand in one piece of
+// memory, of which there is one for each connection, and each request looks at it: so there is a word for what would otherwise be a slice.
+// That a session ID was used before is rare: the filter mostly tells that it was not, and where it cannot, the ring is looked through.
 type history struct {
-	// words are the ring, two for each place; behind it is the index, which has twice as many places, four in a word. Of these, each is 0
-	// where it is free, else a part of a hash and 1 more than the place in the ring.
+	// words are the ring, two for each place; behind it is the filter, a word for each four places, in which each session ID sets some bits.
 	words []uint64
 	n     uint16 // places of the ring that are used
 	next  uint16 // in the ring, once it is full
 	log   uint8  // the ring has 1<<log places, if there are words
 }
 
-const placeBits = 11 // enough for maxFinished, and 0
-
 func (s sid) word() uint64 { return binary.LittleEndian.Uint64(s[:]) }
 
-// hash spreads session IDs; its lower bits choose the place in the index, the upper ones stand in it.
+// hash spreads session IDs; its lower bits choose the word of the filter, the upper ones the bits in it.
 func hash(id uint64) uint64 {
 	h := id * 0x9e3779b97f4a7c15
 	return h ^ h>>32
 }
 
-// markOf is what of a hash stands in the index.
-func markOf(h uint64) uint16 { return uint16(h>>(64-16+placeBits)) << placeBits }
+// filterBits are those of a hash in its word of the filter.
+func filterBits(h uint64) uint64 { return 1<<(h>>58) | 1<<(h>>52&63) | 1<<(h>>46&63) }
 
 // size is the number of places of the ring.
 func (f *history) size() int {
@@ -383,17 +381,8 @@ func (f *history) size() int {
 	return 1 << f.log
 }
 
-func (f *history) mask() uint64 { return 2<<f.log - 1 }
-
-// entry returns a place of the index.
-func (f *history) entry(i uint64) uint16 {
-	return uint16(f.words[2<<f.log+i>>2] >> (i & 3 * 16))
-}
-
-func (f *history) setEntry(i uint64, x uint16) {
-	w := &f.words[2<<f.log+i>>2]
-	*w = *w&^(0xffff<<(i&3*16)) | uint64(x)<<(i&3*16)
-}
+// wordOf is where a hash's word of the filter is.
+func (f *history) wordOf(h uint64) int { return 2<<f.log + int(h&(1<<f.log/4-1)) }
 
 func (f *history) at(place int) past { return past{f.words[2*place], f.words[2*place+1]} }
 
@@ -401,26 +390,33 @@ func (f *history) set(place int, p past) { f.words[2*place], f.words[2*place+1] 
 
 // find returns what is remembered by a session ID, and its place.
 func (f *history) find(s sid) (p past, at int32, ok bool) {
-	if f.n == 0 {
+	if !f.mayHave(s.word()) {
 		return past{}, 0, false
 	}
 	id := s.word()
-	h, mask := hash(id), f.mask()
-	for i := h & mask; ; i = (i + 1) & mask {
-		x := f.entry(i)
-		if x == 0 {
-			return past{}, 0, false
-		}
-		if x&^(1<<placeBits-1) == markOf(h) {
-			if at := int(x&(1<<placeBits-1)) - 1; f.words[2*at] == id {
-				return f.at(at), int32(at), true
-			}
+	for at := range int(f.n) {
+		if f.words[2*at] == id {
+			return f.at(at), int32(at), true
 		}
 	}
+	return past{}, 0, false
+}
+
+// mayHave reports whether a session ID may be remembered; mostly it is, then.
+func (f *history) mayHave(id uint64) bool {
+	if f.n == 0 {
+		return false
+	}
+	h := hash(id)
+	bits := filterBits(h)
+	return f.words[f.wordOf(h)]&bits == bits
 }
 
 // has reports whether a session ID is remembered.
 func (f *history) has(s sid) bool {
+	if !f.mayHave(s.word()) {
+		return false
+	}
 	_, _, ok := f.find(s)
 	return ok
 }
@@ -444,20 +440,26 @@ func (f *history) remember(t *transaction, s *stock) int32 {
 		at = int(f.next)
 		f.next = (f.next + 1) % maxFinished
 		if at%(maxFinished/2) == 0 {
-			f.reindex()
+			f.filter()
 		}
 	}
 	f.set(at, p)
-	f.put(p.id, at)
+	f.note(p.id)
 	return int32(at)
 }
 
-// reindex makes the index anew. Once the ring is full, each that is remembered takes the place of another one, which the index still leads to:
-// nothing is wrong with that, as a place tells its session ID, but the index would fill.
-func (f *history) reindex() {
+// note sets the bits of a session ID.
+func (f *history) note(id uint64) {
+	h := hash(id)
+	f.words[f.wordOf(h)] |= filterBits(h)
+}
+
+// filter makes the filter anew. Once the ring is full, each that is remembered takes the place of another one, whose bits stay: nothing is
+// wrong with that, but after a while the filter would tell little.
+func (f *history) filter() {
 	clear(f.words[2<<f.log:])
 	for i := range int(f.n) {
-		f.put(f.words[2*i], i)
+		f.note(f.words[2*i])
 	}
 }
 
@@ -471,17 +473,8 @@ func (f *history) grow(s *stock) {
 	}
 	f.words = s.histories.get(f.log)
 	copy(f.words, old.words[:2*int(f.n)])
-	f.reindex()
+	f.filter()
 	s.histories.put(old)
-}
-
-func (f *history) put(id uint64, at int) {
-	h, mask := hash(id), f.mask()
-	i := h & mask
-	for f.entry(i) != 0 {
-		i = (i + 1) & mask
-	}
-	f.setEntry(i, markOf(h)|uint16(at+1))
 }
 
 // release gives back the memory of the history of a connection that has ended.
@@ -513,7 +506,7 @@ func (k *histories) get(log uint8) []uint64 {
 	list := &k.free[log]
 	n := len(*list)
 	if n == 0 {
-		return make([]uint64, 2<<log+2<<log/4)
+		return make([]uint64, 2<<log+1<<log/4)
 	}
 	x := (*list)[n-1]
 	(*list)[n-1] = nil

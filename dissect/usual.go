@@ -395,13 +395,13 @@ func (c *Dialogue) Needs(w *Whole, size uint32) (five, one unsafe.Pointer) {
 	return five, one
 }
 
-// Leads tells where in the index the session ID of a request is looked for, once what Needs tells of is near.
+// Leads tells where it is looked up whether the session ID of a request was used before, once what Needs tells of is near.
 func (c *Dialogue) Leads(w *Whole) unsafe.Pointer {
 	f := &c.spots[w.Dir&1].requests.done
 	if f.words == nil {
 		return unsafe.Pointer(c)
 	}
-	return unsafe.Pointer(&f.words[2<<f.log+uint64(w.Hint)&f.mask()>>2])
+	return unsafe.Pointer(&f.words[f.wordOf(uint64(w.Hint))])
 }
 
 // request settles a request, which was acknowledged by a capture packet, if that is not 0.
