@@ -2,6 +2,7 @@ package analyze
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/nubishark/nubishark/capture"
 	"github.com/nubishark/nubishark/dissect"
@@ -263,7 +264,7 @@ func (f *front) take(ref *capture.Ref, i int) {
 func (f *front) step(ref *capture.Ref) *step {
 	w := f.w
 	if len(w.steps) == cap(w.steps) {
-		w.steps = append(w.steps, step{})[:len(w.steps)]
+		w.steps = slices.Grow(w.steps, max(len(w.batch.Refs)-len(w.steps), 1)) // most packets make one at most
 	}
 	w.steps = w.steps[:len(w.steps)+1]
 	st := &w.steps[len(w.steps)-1]
@@ -389,7 +390,7 @@ func (f *front) finish(w *work, handOn func(*work) *work) *work {
 }
 
 // portion is the number of changes that are handed on at once when the capture is over.
-const portion = 1024
+const portion = 256
 
 // tell adds a change of a direction. Its parts are written by themselves: what is written to be copied at once is waited for.
 func (f *front) tell(c *reassembly.Conn, k kind, d reassembly.Direction) *change {
