@@ -292,7 +292,7 @@ func (f *front) segment(s *reassembly.Segment, ref *capture.Ref, first int) (don
 		return len(f.w.changes) == first
 	}
 	if len(b) > 0 {
-		noteAnswer(told, d, dissect.OnlyAnswer(b, push))
+		*told = noteAnswer(*told, d, dissect.OnlyAnswer(b, push))
 	}
 	at, there := f.w.place(ref, b)
 	dialogue := f.dialogues[s.Mark()]
@@ -325,15 +325,11 @@ const (
 	answerBit = 4 // the latest bytes were only an answer
 )
 
-// noteAnswer notes whether bytes of a direction are only an answer. The first ones behind others are not believed: those may go on in them.
-func noteAnswer(told *uint8, d reassembly.Direction, only bool) {
-	if !only || *told>>d&answerBit == 0 {
-		*told |= askedBit << d
-	}
-	*told &^= answerBit << d
-	if only {
-		*told |= answerBit << d
-	}
+// noteAnswer notes whether bytes of a direction are only an answer, which is 1 then. The first ones behind others are not believed: those may
+// go on in them. It does not branch, because nobody can guess what comes next.
+func noteAnswer(told uint8, d reassembly.Direction, only uint8) uint8 {
+	asked := 1 ^ only&(told>>d/answerBit)
+	return told&^(answerBit<<d) | (askedBit*asked|answerBit*only)<<d
 }
 
 // tellsOf reports whether an acknowledgement of a direction may be asked about: not if it is all of answers, each a write of its own.

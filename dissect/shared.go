@@ -41,11 +41,12 @@ func (m *Moment) Compare(o *Moment) int {
 	return cmp.Or(cmp.Compare(m.Phase, o.Phase), cmp.Compare(m.At, o.At), cmp.Compare(truth(m.late), truth(o.late)), cmp.Compare(m.Order, o.Order))
 }
 
-func truth(b bool) int {
+// truth is 1 for true, without a branch.
+func truth(b bool) (x uint8) {
 	if b {
-		return 1
+		x = 1
 	}
-	return 0
+	return x
 }
 
 // mark is where the records of a moment start.

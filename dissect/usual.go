@@ -379,11 +379,14 @@ func Hint(b []byte) uint32 {
 	return uint32(hash(sid(b[1:protocol.HeaderSize]).word()))
 }
 
-// OnlyAnswer reports whether bytes, if they start where a packet does, and a write ends with them, are an answer and no request beside it: nobody
+// OnlyAnswer is 1 if bytes, if they start where a packet does, and a write ends with them, are an answer and no request beside it, else 0: nobody
 // asks whether an answer arrived.
-func OnlyAnswer(b []byte, push bool) bool {
+func OnlyAnswer(b []byte, push bool) uint8 {
 	const least = protocol.StatusAt + 1
-	return push && len(b) >= least && len(b) < least+protocol.TokenAt+protocol.TokenSize && b[0] == 'R' && b[protocol.StatusAt] <= 1
+	if len(b) < least {
+		return 0
+	}
+	return truth(push) & truth(len(b) < least+protocol.TokenAt+protocol.TokenSize) & truth(b[0] == 'R') & truth(b[protocol.StatusAt] <= 1)
 }
 
 // Needs tells where what bytes need of the connection stands: five lines of the processor's cache, and one; so many they are.

@@ -34,7 +34,7 @@ type Segment struct {
 	// that there is.
 	Broken bool
 	part   uint8
-	back   bool      // the source is not the first of the endpoints
+	back   Direction // 0 if the source is the first of the endpoints, in an order that is the same for both directions
 	d      Direction // once Quick or Slow has looked at it
 	f      *flow     // what Find found
 	tag    uint64    // a hash of the endpoints, 0 while it was not asked for

@@ -115,15 +115,6 @@ func endpoint4(a []byte, port uint16) uint64 {
 	return uint64(binary.BigEndian.Uint32(a))<<16 | uint64(port)
 }
 
-// forward reports whether the source is the first of the endpoints, in an order that is the same for both directions.
-func (s *Segment) forward() bool {
-	if s.six == nil {
-		return s.from <= s.to
-	}
-	x := bytes.Compare(s.six[:16], s.six[16:])
-	return x < 0 || x == 0 && s.from <= s.to
-}
-
 // Parts is the number of parts that connections are divided into by their endpoints. What bounds the memory of one
 // part depends on nothing in another, so that parts can be worked on at the same time.
 const Parts = 24
@@ -134,30 +125,42 @@ func (s *Segment) Part() uint8 { return s.part }
 // locate finds out in which part of the connections a segment's is, and where in its table. Connections are told from each other by the tag, a
 // hash of the endpoints with a key that nobody knows: that two of the 32,768 that are remembered have the same happens in one of 2^34 captures.
 func (s *Segment) locate() {
-	a, b := s.from, s.to
-	s.back = !s.forward()
-	if s.back {
-		a, b = b, a
-	}
-	x := s.from ^ s.to
-	h := secrets[0]
 	if s.six != nil {
-		one, other := s.six[:16], s.six[16:]
-		if s.back {
-			one, other = other, one
-		}
-		var y uint64
-		for i := 0; i < 16; i += 8 {
-			v, w := binary.BigEndian.Uint64(one[i:]), binary.BigEndian.Uint64(other[i:])
-			h = mix(mix(h^v, secrets[1])^w, 0xe7037ed1a0b428db)
-			y = mix(y^v^w, 0xe7037ed1a0b428db)
-		}
-		x ^= y << 16
-		h ^= secrets[1] // no IPv4
+		s.locate6()
+		return
 	}
-	s.tag = mix(mix(a^h, secrets[1])^b, 0xe7037ed1a0b428db) | 1
-	s.part = partOf(x)
+	s.back = above(s.from, s.to)
+	s.tag = tagOf(secrets[0], min(s.from, s.to), max(s.from, s.to))
+	s.part = partOf(s.from ^ s.to)
 }
+
+// locate6 does so for IPv6.
+func (s *Segment) locate6() {
+	a, b, one, other := s.from, s.to, s.six[:16], s.six[16:]
+	s.back = 0
+	if x := bytes.Compare(one, other); x > 0 || x == 0 && a > b {
+		s.back = 1
+		a, b, one, other = b, a, other, one
+	}
+	h, y := secrets[0], uint64(0)
+	for i := 0; i < 16; i += 8 {
+		v, w := binary.BigEndian.Uint64(one[i:]), binary.BigEndian.Uint64(other[i:])
+		h = mix(mix(h^v, secrets[1])^w, 0xe7037ed1a0b428db)
+		y = mix(y^v^w, 0xe7037ed1a0b428db)
+	}
+	s.tag = tagOf(h^secrets[1], a, b) // no IPv4
+	s.part = partOf(s.from ^ s.to ^ y<<16)
+}
+
+// above is 1 if a is greater than b, else 0. The processor need not guess which: packets go this way and that.
+func above(a, b uint64) (x Direction) {
+	if a > b {
+		x = 1
+	}
+	return x
+}
+
+func tagOf(h, a, b uint64) uint64 { return mix(mix(a^h, secrets[1])^b, 0xe7037ed1a0b428db) | 1 }
 
 func partOf(h uint64) uint8 {
 	return uint8(mix(h^0xa0761d6478bd642f, 0x8ebc6af09c88c6e3) >> 32 * Parts >> 32)
@@ -207,12 +210,7 @@ func (t *table) find(tag uint64) *flow {
 }
 
 // from returns the direction of a segment.
-func (f *flow) from(s *Segment) Direction {
-	if s.back {
-		return 1 - f.first&1
-	}
-	return f.first & 1
-}
+func (f *flow) from(s *Segment) Direction { return (f.first ^ s.back) & 1 }
 
 // add puts in a connection whose first segment went in direction d. It returns the one that
 // has to go, if there are too many.
@@ -220,10 +218,7 @@ func (t *table) add(f *flow, s *Segment, d Direction, limit int) (old *flow) {
 	if t.n >= limit {
 		old = t.victim()
 	}
-	f.tag, f.first = s.tag, d
-	if s.back {
-		f.first = 1 - d
-	}
+	f.tag, f.first = s.tag, d^s.back
 	if n := len(t.free); n > 0 {
 		f.slot = t.free[n-1]
 		t.free = t.free[:n-1]
