@@ -233,9 +233,9 @@ func (t *table) add(f *flow, s *Segment, d Direction, limit int) (old *flow) {
 	return old
 }
 
-// grow makes room for one more: at most two thirds of the slots are used.
+// grow makes room for one more: at most a third of the slots are used, so that most are found where they are looked for first.
 func (t *table) grow() {
-	if 3*(t.n+1) <= 2*len(t.slots) {
+	if 3*(t.n+1) <= len(t.slots) {
 		return
 	}
 	old := t.slots
