@@ -118,18 +118,19 @@ const (
 	near = 12
 )
 
-// approach brings near what bytes and their connection need. Acknowledgements mostly follow what they acknowledge.
+// approach brings near what bytes and their connection need. Whether there are bytes, or only an acknowledgement, is not asked: to guess it
+// wrong takes longer than what is asked for in vain.
 func (k *work) approach(st *step) {
-	if c := st.dialogue; c != nil && st.n > 0 {
+	if c := st.dialogue; c != nil {
 		five, one := c.Needs(&st.Whole, st.n)
-		b := k.payload(st)
-		prefetch.Eight(five, one, unsafe.Pointer(&b[0]), unsafe.Pointer(&b[len(b)-1]))
+		first := unsafe.Pointer(&k.batch.Data[st.at])
+		prefetch.Eight(five, one, first, unsafe.Add(first, max(st.n, 1)-1))
 	}
 }
 
 // meet brings near what a session ID leads to.
 func (st *step) meet() {
-	if st.dialogue != nil && st.n > 0 && st.Letter != 'R' {
+	if st.dialogue != nil {
 		prefetch.One(st.dialogue.Leads(&st.Whole))
 	}
 }

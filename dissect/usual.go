@@ -398,9 +398,10 @@ func (c *Dialogue) Needs(w *Whole, size uint32) (five, one unsafe.Pointer) {
 	return five, one
 }
 
-// Leads tells where it is looked up whether the session ID of a request was used before, once what Needs tells of is near.
+// Leads tells where it is looked up whether the session ID of a request was used before, and noted that the one of an answer was, once what
+// Needs tells of is near.
 func (c *Dialogue) Leads(w *Whole) unsafe.Pointer {
-	f := &c.spots[w.Dir&1].requests.done
+	f := &c.spots[(w.Dir^truth(w.Letter == 'R'))&1].requests.done
 	if f.words == nil {
 		return unsafe.Pointer(c)
 	}
