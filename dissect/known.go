@@ -41,19 +41,19 @@ func (c *Dialogue) knowsStart(b []byte) bool {
 }
 
 // carry remembers a token of a packet of this connection.
-func (c *Dialogue) carry(t token) {
+func (c *Dialogue) carry(t *token) {
 	ss := &c.session
 	if ss.carried && ss.token.is(t[:]) {
 		return
 	}
-	if !c.tokens.has(t) {
+	if !c.tokens.has(*t) {
 		if c.tokens.len() >= maxTokens {
 			c.tokens = tokens{}
 			ss.carried = false
 		}
-		c.tokens.add(t)
+		c.tokens.add(*t)
 		c.changes++
-		c.tellToken(t)
+		c.tellToken(*t)
 	}
-	ss.carried = ss.carried || ss.token == t
+	ss.carried = ss.carried || ss.token == *t
 }

@@ -2,6 +2,7 @@ package dissect
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -58,19 +59,26 @@ type beats struct {
 	n    uint32
 }
 
+func (s *beats) add(gap int64) {
+	s.gaps[s.n%beatsLearned] = gap
+	s.n++
+}
+
 // period is the middle one of the intervals, 0 where there are too few.
 func (s *beats) period() int64 {
-	k := min(s.n, beatsLearned)
-	if k < minLearned {
+	if s.n < minLearned {
 		return 0
 	}
-	list := s.gaps
-	for i := 1; i < int(k); i++ { // so few are sorted best by inserting
-		for j := i; j > 0 && list[j] < list[j-1]; j-- {
-			list[j], list[j-1] = list[j-1], list[j]
-		}
+	if s.n < beatsLearned {
+		list := s.gaps
+		slices.Sort(list[:s.n])
+		return list[s.n/2]
 	}
-	return list[k/2]
+	g := &s.gaps // without branches, because nobody can guess which are the greater ones
+	a, b := min(g[0], g[1]), max(g[0], g[1])
+	c, d := min(g[2], g[3]), max(g[2], g[3])
+	low, high := max(a, c), min(b, d)
+	return max(min(g[4], low), min(max(g[4], low), high))
 }
 
 // feel takes in a packet of the device.
@@ -83,8 +91,7 @@ func (c *Dialogue) feel(dir int, letter byte, time int64) {
 	switch letter {
 	case 'H':
 		if p.beat > 0 && time > p.beat {
-			c.beats.gaps[c.beats.n%beatsLearned] = time - p.beat
-			c.beats.n++
+			c.beats.add(time - p.beat)
 			p.period = c.beats.period()
 		}
 		p.beat = max(p.beat, time)

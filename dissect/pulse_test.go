@@ -2,7 +2,9 @@ package dissect
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,5 +119,27 @@ func TestReconnectStorm(t *testing.T) {
 	}
 	if protocol.RuleByID(ReconnectStorm) != nil {
 		t.Error("a note is no rule")
+	}
+}
+
+// The period is the middle one of the latest intervals.
+func TestPeriodIsTheMiddle(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		var s beats
+		var all []int64
+		for range 12 {
+			gap := rng.Int64N(9)
+			s.add(gap)
+			all = append(all, gap)
+			want := int64(0)
+			if len(all) >= minLearned {
+				latest := slices.Sorted(slices.Values(all[max(0, len(all)-beatsLearned):]))
+				want = latest[len(latest)/2]
+			}
+			if got := s.period(); got != want {
+				t.Fatalf("of %v the period is %d, want %d", all, got, want)
+			}
+		}
 	}
 }

@@ -282,7 +282,8 @@ func (h *half) publish(s *settled, g grade, tok []byte) {
 	}
 	h.after(s)
 	if tok != nil && g >= fit {
-		h.c.carry(token(tok))
+		t := token(tok)
+		h.c.carry(&t)
 	}
 }
 

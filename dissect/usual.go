@@ -427,7 +427,7 @@ func (c *Dialogue) request(dir int, l *protocol.Layout, tail bool, b []byte, w *
 	c.tellRequest(t.id)
 	c.armBy(c.lateFrom(t))
 	c.outWhole(dir, l, tail, b, w, t.slot, 0)
-	c.carry(t.token)
+	c.carry(&t.token)
 }
 
 // respond settles the answer to a request.
