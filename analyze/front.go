@@ -193,17 +193,7 @@ func (f *front) lookAhead(b *capture.Batch, from int) (n int, last bool) {
 		}
 		n++
 	}
-	// Each round needs what the one before has asked for.
-	for i := range n {
-		if f.found[i] {
-			f.a.Approach(&f.segs[i])
-		}
-	}
-	for i := range n {
-		if f.found[i] {
-			f.a.Find(&f.segs[i])
-		}
-	}
+	f.a.Find(f.segs[:n], f.found[:n])
 	return n, last
 }
 

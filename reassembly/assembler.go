@@ -204,19 +204,38 @@ func (a *Assembler) Quick(s *Segment, time, packet int64) (c *Conn, off, acked i
 	return c, off, acked, true
 }
 
-// Approach brings near where Find will look first.
-func (a *Assembler) Approach(s *Segment) {
-	if t := &a.parts[s.part].table; len(t.slots) > 0 {
-		prefetch.One(unsafe.Pointer(&t.slots[s.tag>>1&uint64(len(t.slots)-1)]))
+// atOnce is the number of segments that Find asks for memory for at the same time.
+const atOnce = 64
+
+// Find looks for the connections of segments that Quick is to take in soon, and brings near what Quick needs of them; is tells which are
+// segments. Looking for many at once is faster than for one after the other: the processor waits for all of them at the same time.
+func (a *Assembler) Find(list []Segment, is []bool) {
+	for len(list) > 0 {
+		n := min(len(list), atOnce)
+		a.find(list[:n], is[:n])
+		list, is = list[n:], is[n:]
 	}
 }
 
-// Find looks for the connection of a segment that Quick is to take in soon, and brings near what Quick needs of it. Looking for many at once is
-// faster than for one after the other: the processor waits for all of them at the same time.
-func (a *Assembler) Find(s *Segment) {
-	f := a.parts[s.part].table.find(s.tag)
-	s.f = f
-	prefetch.First(unsafe.Pointer(f)) // of whole, and what it has while it lives
+func (a *Assembler) find(list []Segment, is []bool) {
+	var near [atOnce]unsafe.Pointer
+	n := 0
+	for i := range list {
+		if is[i] {
+			near[n&(atOnce-1)] = a.parts[list[i].part].table.start(list[i].tag)
+			n++
+		}
+	}
+	prefetch.Each(near[:n])
+	n = 0
+	for i := range list {
+		if s := &list[i]; is[i] {
+			s.f = a.parts[s.part].table.find(s.tag)
+			near[n&(atOnce-1)] = unsafe.Pointer(s.f)
+			n++
+		}
+	}
+	prefetch.EachFirst(near[:n]) // of whole, and what it has while it lives
 }
 
 // Mark is that of the connection of a segment that Find has looked for; see Conn.Mark.

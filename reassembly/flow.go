@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"math/rand/v2"
+	"unsafe"
 )
 
 // flow is a connection in the table. What is kept of one that is over is little: it tells what comes late
@@ -199,6 +200,14 @@ func (t *table) lookup(tag uint64) int {
 		i = (i + 1) & mask
 	}
 	return int(i)
+}
+
+// start is where the search for a tag starts.
+func (t *table) start(tag uint64) unsafe.Pointer {
+	if len(t.slots) == 0 {
+		return nil
+	}
+	return unsafe.Pointer(&t.slots[tag>>1&uint64(len(t.slots)-1)])
 }
 
 // find returns the connection of a tag, nil if it is new.

@@ -6,11 +6,37 @@ TEXT ·One(SB), NOSPLIT, $0-8
 	PREFETCHT0 (AX)
 	RET
 
-// func First(p unsafe.Pointer)
-TEXT ·First(SB), NOSPLIT, $0-8
-	MOVQ       p+0(FP), AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 128(AX)
+// func each(list *unsafe.Pointer, n int)
+TEXT ·each(SB), NOSPLIT, $0-16
+	MOVQ list+0(FP), AX
+	MOVQ n+8(FP), CX
+
+each:
+	DECQ       CX
+	JLT        done
+	MOVQ       (AX), BX
+	PREFETCHT0 (BX)
+	ADDQ       $8, AX
+	JMP        each
+
+done:
+	RET
+
+// func eachFirst(list *unsafe.Pointer, n int)
+TEXT ·eachFirst(SB), NOSPLIT, $0-16
+	MOVQ list+0(FP), AX
+	MOVQ n+8(FP), CX
+
+each:
+	DECQ       CX
+	JLT        done
+	MOVQ       (AX), BX
+	PREFETCHT0 (BX)
+	PREFETCHT0 128(BX)
+	ADDQ       $8, AX
+	JMP        each
+
+done:
 	RET
 
 // func Eight(p, q, r, s unsafe.Pointer)

@@ -6,12 +6,36 @@ TEXT ·One(SB), NOSPLIT, $0-8
 	PRFM (R0), PLDL1KEEP
 	RET
 
-// func First(p unsafe.Pointer)
-TEXT ·First(SB), NOSPLIT, $0-8
-	MOVD p+0(FP), R0
-	PRFM (R0), PLDL1KEEP
-	ADD  $128, R0
-	PRFM (R0), PLDL1KEEP
+// func each(list *unsafe.Pointer, n int)
+TEXT ·each(SB), NOSPLIT, $0-16
+	MOVD list+0(FP), R0
+	MOVD n+8(FP), R1
+
+each:
+	SUBS   $1, R1, R1
+	BLT    done
+	MOVD.P 8(R0), R2
+	PRFM   (R2), PLDL1KEEP
+	B      each
+
+done:
+	RET
+
+// func eachFirst(list *unsafe.Pointer, n int)
+TEXT ·eachFirst(SB), NOSPLIT, $0-16
+	MOVD list+0(FP), R0
+	MOVD n+8(FP), R1
+
+each:
+	SUBS   $1, R1, R1
+	BLT    done
+	MOVD.P 8(R0), R2
+	PRFM   (R2), PLDL1KEEP
+	ADD    $128, R2
+	PRFM   (R2), PLDL1KEEP
+	B      each
+
+done:
 	RET
 
 // func Eight(p, q, r, s unsafe.Pointer)

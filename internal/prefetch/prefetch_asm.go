@@ -9,10 +9,17 @@ import "unsafe"
 //go:noescape
 func One(p unsafe.Pointer)
 
-// First brings the line of p near, and that of what stands 128 bytes behind.
-//
 //go:noescape
-func First(p unsafe.Pointer)
+func each(list *unsafe.Pointer, n int)
+
+//go:noescape
+func eachFirst(list *unsafe.Pointer, n int)
+
+// Each brings the lines of all near.
+func Each(list []unsafe.Pointer) { each(unsafe.SliceData(list), len(list)) }
+
+// EachFirst brings the lines of all near, and those of what stands 128 bytes behind.
+func EachFirst(list []unsafe.Pointer) { eachFirst(unsafe.SliceData(list), len(list)) }
 
 // Eight brings five lines near, from that of p on, and those of q, r and s. An address that is none takes longer.
 //

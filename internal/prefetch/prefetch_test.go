@@ -14,9 +14,12 @@ func TestPrefetchTouchesNothing(t *testing.T) {
 	wild := unsafe.Pointer(&room[0])
 	for _, p := range []unsafe.Pointer{nil, wild, unsafe.Pointer(&room[Line-1]), unsafe.Pointer(&room[len(room)-1])} {
 		One(p)
-		First(p)
 		Eight(p, nil, wild, p)
 	}
+	Each(nil)
+	EachFirst(nil)
+	Each([]unsafe.Pointer{nil, wild})
+	EachFirst([]unsafe.Pointer{nil, wild})
 	for i, x := range room {
 		if x != byte(i) {
 			t.Fatalf("byte %d is %d", i, x)
