@@ -1,7 +1,6 @@
 package dissect
 
 import (
-	"math/rand/v2"
 	"strings"
 	"testing"
 	"unsafe"
@@ -96,7 +95,7 @@ func TestLentRecordsMayBeSpoiled(t *testing.T) {
 			told[i].spoil = i == 1
 			k := newTalk(Options{}, Opening{Opener: true, FromStart: [2]bool{true, true}})
 			k.d.out.sink = &told[i]
-			c := &conversation{Rand: rand.New(rand.NewPCG(seed, 1)), k: k}
+			c := newConversation(k, seed, 1)
 			in(k)
 			for range 40 {
 				c.step()

@@ -156,7 +156,7 @@ func (h *half) pairResponse(s *settled) {
 	c.conclude(t, s.Frame)
 	h.checkFailure(s, t)
 	if t.letter == 'L' && t.state == Answered {
-		c.loggedIn(s.Frame)
+		c.loggedIn(s.Named("access_token"), s.Time)
 	}
 	if t.letter == 'O' && t.state == Answered {
 		c.loggedOut(t)
@@ -275,7 +275,7 @@ func (c *Dialogue) claim(h *half, t *transaction) bool {
 	c.conclude(t, u.response)
 	switch {
 	case t.state == Answered && t.letter == 'L':
-		c.loggedIn(u.response)
+		c.loggedIn(u.response.Named("access_token"), u.response.Time)
 	case t.state == Answered && t.letter == 'O':
 		c.loggedOut(t)
 	}

@@ -35,16 +35,15 @@ func deviceKey(f *Frame) string {
 	return string(product) + "_" + string(id)
 }
 
-// loggedIn takes over the token of a login's answer.
-func (c *Dialogue) loggedIn(f *Frame) {
-	b := f.Named("access_token")
+// loggedIn takes over the token that the answer to a login brought at a time (ns).
+func (c *Dialogue) loggedIn(b []byte, time int64) {
 	if len(b) != protocol.TokenSize {
 		c.session.loggedIn, c.session.sure = true, false
 		return
 	}
 	tok := token(b)
 	ss := &c.session
-	ss.loggedIn, ss.sure, ss.token, ss.carried, c.loginTime = true, true, tok, false, f.Time
+	ss.loggedIn, ss.sure, ss.token, ss.carried, c.loginTime = true, true, tok, false, time
 	delete(c.ended, tok)
 	c.d.issue(tok, c.device, true)
 }

@@ -2,7 +2,6 @@ package dissect
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -91,7 +90,7 @@ func (c *crumbs) step(whole int) {
 
 func playCrumbs(seed uint64, o Options) (string, *talk) {
 	k := newTalk(o, Opening{Opener: true, FromStart: [2]bool{true, seed%5 > 0}})
-	c := &crumbs{conversation: &conversation{Rand: rand.New(rand.NewPCG(seed, 2)), k: k}}
+	c := &crumbs{conversation: newConversation(k, seed, 2)}
 	c.away = opened(k.d, Opening{Stream: 1, Opener: true, FromStart: [2]bool{true, true}, Addr: k.c.conn.Addr, Time: k.now})
 	for i := range 40 {
 		c.late = append(c.late, fmt.Sprintf("%c-token-of-elsewhere-%03d", "LDR"[i%3], i))

@@ -39,9 +39,16 @@ func (h *half) foresee() {
 		return
 	}
 	id := sid(h.buf[1:protocol.HeaderSize])
-	if t := h.peer.requests.find(id); t != nil && t.letter == 'L' && isWord(h.buf[protocol.StatusAt+1:end]) {
-		h.foreseen = h.pos + 1
-		h.c.d.issue(token(h.buf[protocol.StatusAt+1:]), h.c.device, false)
+	if t := h.peer.requests.find(id); t != nil && t.letter == 'L' {
+		h.handOut(h.buf, h.pos)
+	}
+}
+
+// handOut makes the token known that a login's answer at an offset hands out.
+func (h *half) handOut(b []byte, at int64) {
+	if t := token(b[protocol.StatusAt+1:]); isWord(t[:]) {
+		h.foreseen = at + 1
+		h.c.d.issue(t, h.c.device, false)
 	}
 }
 
@@ -71,13 +78,13 @@ func (h *half) loseStep() bool {
 	return h.resync()
 }
 
-// fast settles the usual packet: one of a single size whose end is the write end, or behind
-// which a packet of the same token stands.
+// fast settles the usual packet: one of a single size whose end is the write end. To a login nothing was said yet, as there is no token that
+// would prove it.
 func (h *half) fast() bool {
 	list := protocol.ByLetter(h.buf[0])
 	l := list[0]
 	sh := l.Shape()
-	if len(list) > 1 || len(l.Tail) > 0 || !sh.HasToken || len(h.segs) != 1 || h.gaps || len(h.buf) < sh.Fixed {
+	if len(list) > 1 || len(l.Tail) > 0 || !sh.HasToken && len(h.peer.buf) > 0 || len(h.segs) != 1 || h.gaps || len(h.buf) < sh.Fixed {
 		return false
 	}
 	n := sh.Fixed
@@ -87,9 +94,11 @@ func (h *half) fast() bool {
 	if n != len(h.buf) || !h.segs[0].push {
 		return false
 	}
-	end := h.pos + int64(n)
-	t := h.buf[protocol.TokenAt : protocol.TokenAt+protocol.TokenSize]
-	h.accept(&candidate{layout: l, end: end, token: t}, fit)
+	c := candidate{layout: l, end: h.pos + int64(n)}
+	if sh.HasToken {
+		c.token = h.buf[protocol.TokenAt : protocol.TokenAt+protocol.TokenSize]
+	}
+	h.accept(&c, fit)
 	return true
 }
 

@@ -86,8 +86,12 @@ type waiting struct {
 	raw          [mostWaiting]byte
 }
 
-// mostWaiting is the size of the largest packet that has an optional tail, without it.
-const mostWaiting = protocol.TokenAt + protocol.TokenSize
+const (
+	// withToken is the size of a successful answer to a login, without its tail.
+	withToken = protocol.StatusAt + 1 + protocol.TokenSize
+	// mostWaiting is that of the largest packet that has an optional tail.
+	mostWaiting = withToken
+)
 
 // waitsUntil is when the time is over for which a packet waits in a direction, 0 if none does.
 func (c *Dialogue) waitsUntil(dir int) int64 {
@@ -123,6 +127,9 @@ func (c *Dialogue) waitFor(dir int, b []byte, w *Whole) bool {
 	x.time, x.packet, x.acked, x.timed, x.size = w.Time, w.Packet, 0, true, uint8(len(b))
 	copy(x.raw[:], b)
 	c.waits |= 1 << dir
+	if len(b) == withToken {
+		c.half[dir].handOut(b, w.Offset)
+	}
 	if c.ahead>>dir&1 != 0 {
 		x.acked, _ = c.acks.at(dir, w.Offset+int64(len(b)))
 	}
@@ -142,7 +149,13 @@ func (c *Dialogue) endsWait(dir int, b []byte, w *Whole) bool {
 		return false
 	}
 	x := &c.wait[1-dir]
-	if c.waits>>(1-dir)&1 == 0 || string(b[1:protocol.HeaderSize]) != string(x.raw[1:protocol.HeaderSize]) {
+	switch {
+	case c.waits>>(1-dir)&1 == 0:
+		return true
+	case x.size == withToken: // who carries the token has seen all of the answer that hands it out
+		return x.packet < w.Packet && b[0] != 'R' && len(b) >= protocol.TokenAt+protocol.TokenSize &&
+			string(b[protocol.TokenAt:][:protocol.TokenSize]) == string(x.raw[protocol.StatusAt+1:]) && c.settleWait(1-dir)
+	case string(b[1:protocol.HeaderSize]) != string(x.raw[1:protocol.HeaderSize]):
 		return true
 	}
 	// An answer: then what was seen of the request was all of it.
@@ -220,14 +233,14 @@ func newWay(l *protocol.Layout) *way {
 }
 
 // requestWays are those of the letters of requests that carry a token, answerWays those of successful responses by the letters of
-// their requests. Answers to logins and logouts are not among them: they change what holds for the connection.
+// their requests. Answers to logouts are not among them: what comes behind them is looked at in the long way.
 var requestWays, answerWays = func() (requests, answers [256]*way) {
 	for _, l := range protocol.Layouts {
 		if l.Outcome == protocol.NoStatus && l.Shape().HasToken && len(protocol.ByLetter(l.Letter)) == 1 {
 			requests[l.Letter] = newWay(l)
 		}
 		for i := range len(l.Answers) {
-			if x := l.Answers[i]; l.Outcome == protocol.Success && x != 'L' && x != 'O' {
+			if x := l.Answers[i]; l.Outcome == protocol.Success && x != 'O' {
 				answers[x] = newWay(l)
 			}
 		}
@@ -346,9 +359,9 @@ func (c *Dialogue) usualResponse(dir int, b []byte, w *Whole) bool {
 	n, tail := l.fixed, false
 	switch {
 	case l.tail && len(b) == n:
-		return c.waitFor(dir, b, w)
+		return (t.letter != 'L' || c.waits == 0) && c.waitFor(dir, b, w) // requests wait until it is known what a login's answer does
 	case l.tail && len(b) > n:
-		n, tail = c.tailEnd(dir, b, n, nil), true
+		n, tail = c.tailEnd(dir, b, n, issuedBy(t, b)), true
 	}
 	if n != len(b) {
 		return false
@@ -356,6 +369,14 @@ func (c *Dialogue) usualResponse(dir int, b []byte, w *Whole) bool {
 	c.respond(dir, t, l.layout, tail, b, w)
 	c.spots[dir].passed(len(b), w)
 	return true
+}
+
+// issuedBy returns the token that the successful answer to a request hands out, nil if it hands out none.
+func issuedBy(t *transaction, answer []byte) []byte {
+	if t.letter != 'L' || len(answer) < withToken {
+		return nil
+	}
+	return answer[protocol.StatusAt+1 : withToken : withToken]
 }
 
 // armBy arms a timer for something new that is waited for until a moment. What was waited for before has its timer.
@@ -433,7 +454,14 @@ func (c *Dialogue) request(dir int, l *protocol.Layout, tail bool, b []byte, w *
 // respond settles the answer to a request.
 func (c *Dialogue) respond(dir int, t *transaction, l *protocol.Layout, tail bool, b []byte, w *Whole) {
 	t.responseTime, t.state = w.Time, Answered
+	issued := issuedBy(t, b)
+	if issued != nil {
+		c.loggedIn(issued, w.Time)
+	}
 	c.outWhole(dir, l, tail, b, w, t.slot, t.letter)
 	c.conclusion(&c.spots[1-dir], t)
 	c.release(t) // nothing claims it
+	if issued != nil {
+		c.carry((*token)(issued))
+	}
 }

@@ -16,6 +16,9 @@ type conversation struct {
 	k    *talk
 	open [2][]string // session IDs of each side's requests that were not answered
 	next int
+	// logins are the session IDs of logins; token is what the last answer to one handed out, mostly.
+	logins map[string]bool
+	token  string
 	// rubbish is sent, too.
 	rubbish bool
 }
@@ -55,7 +58,11 @@ func (c *conversation) request(dir int) string {
 		id = c.open[dir][0]
 	}
 	c.open[dir] = append(c.open[dir], id)
-	t := tok
+	if dir == 0 && c.IntN(10) == 0 {
+		c.logins[id] = true
+		return "L" + id + login[9:]
+	}
+	t := c.token
 	if c.IntN(40) == 0 {
 		t = other
 	}
@@ -83,11 +90,32 @@ func (c *conversation) response(dir int) string {
 		c.open[1-dir] = append(ids[:i:i], ids[i+1:]...)
 	}
 	s := "R" + id + string([]byte{byte(min(c.IntN(30), 1))})
+	if c.logins[id] && s[9] == 1 {
+		return s + c.handOut()
+	}
 	if dir == 0 && c.IntN(2) == 0 {
 		p := c.bait(dir)
 		s += string([]byte{byte(len(p))}) + p
 	}
 	return s
+}
+
+// handOut is what follows the status of a login's answer: a token, and sometimes a key, or the next packet in the same write.
+func (c *conversation) handOut() string {
+	t := fmt.Sprintf("%s%08d", tok[8:], c.next)
+	if c.IntN(8) > 0 {
+		c.token = t
+	}
+	switch c.IntN(8) {
+	case 0:
+		p := c.bait(1)
+		return t + string([]byte{byte(len(p))}) + p
+	case 1:
+		return t + "C" + c.id() + t
+	case 2:
+		return t + "\x10" + "0123456789abcdef"
+	}
+	return t
 }
 
 func (c *conversation) step() {
@@ -122,11 +150,27 @@ func (c *conversation) step() {
 	}
 }
 
+func newConversation(k *talk, seed, kind uint64) *conversation {
+	return &conversation{Rand: rand.New(rand.NewPCG(seed, kind)), k: k, logins: map[string]bool{}, token: tok}
+}
+
+// converse starts a random conversation, in which the device is logged in, mostly.
+func converse(k *talk, seed uint64) *conversation {
+	c := newConversation(k, seed, 1)
+	c.rubbish = seed%2 == 1
+	if c.IntN(3) > 0 {
+		in(k)
+	} else {
+		k.device(login)
+		c.logins["session1"], c.open[0] = true, []string{"session1"}
+	}
+	return c
+}
+
 // play returns all that is concluded of a random conversation, and how many of its packets went the short way.
 func play(seed uint64, o Options) (string, int) {
 	k := newTalk(o, Opening{Opener: true, FromStart: [2]bool{true, true}})
-	c := &conversation{Rand: rand.New(rand.NewPCG(seed, 1)), k: k, rubbish: seed%2 == 1}
-	in(k)
+	c := converse(k, seed)
 	for range 40 {
 		c.step()
 	}
@@ -158,8 +202,7 @@ func TestBriefCounts(t *testing.T) {
 		k := newTalk(Options{Brief: true}, Opening{Opener: true, FromStart: [2]bool{true, true}})
 		var n counter
 		k.d.out.sink = &n
-		c := &conversation{Rand: rand.New(rand.NewPCG(seed, 1)), k: k, rubbish: seed%2 == 1}
-		in(k)
+		c := converse(k, seed)
 		for range 40 {
 			c.step()
 		}
