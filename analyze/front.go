@@ -29,11 +29,14 @@ type front struct {
 	own    bool    // workers have lists of their own steps
 	spare  []spare // of each worker
 	// dialogues are those of the connections by their marks; free are marks to be used again. told tells of which directions
-	// acknowledgements are to be told: see tellsOf.
+	// acknowledgements are to be told, see tellsOf; latest are the steps of each direction's latest bytes, see promptly.
 	dialogues []*dissect.Dialogue
 	told      []uint8
+	latest    [][2]uint32
 	free      []uint32
-	handOn    func(*work) *work // once the capture is over
+	// prompt is the time in which an acknowledgement is told together with what it acknowledges (ns).
+	prompt int64
+	handOn func(*work) *work // once the capture is over
 }
 
 // moment is when the reassembly does what it does.
@@ -53,9 +56,10 @@ type step struct {
 	dialogue *dissect.Dialogue
 	// at is where the bytes stand in the data of the batch, or the first of the changes; n is how many there are of either.
 	at, n uint32
-	// acked is how far their receiver's own bytes are acknowledged, 0 where that is not new.
-	acked int64
-	clock int64 // the latest time so far
+	// acked is how far their receiver's own bytes are acknowledged, of the stream offset the lower half; 0 where that is not new. The bytes
+	// themselves are acknowledged ackedIn packets later, 0 where it is not known yet.
+	acked, ackedIn uint32
+	clock          int64 // the latest time so far
 	// Whole tells of the bytes; of every packet it has its number and time. Its Mark is the worker, or nobody.
 	dissect.Whole
 }
@@ -97,7 +101,13 @@ const (
 )
 
 func newFront(opts Options, workers int) *front {
-	f := &front{opts: opts, own: workers > 1, spare: make([]spare, workers), dialogues: make([]*dissect.Dialogue, 1), told: make([]uint8, 1)}
+	f := &front{
+		opts: opts, own: workers > 1, spare: make([]spare, workers),
+		dialogues: make([]*dissect.Dialogue, 1), told: make([]uint8, 1), latest: make([][2]uint32, 1), prompt: maxPrompt,
+	}
+	if t := opts.Dissect.Timeout; t > 0 {
+		f.prompt = min(f.prompt, int64(t))
+	}
 	for i := range f.who {
 		f.who[i] = int8(i % workers)
 	}
@@ -278,7 +288,7 @@ func (f *front) segment(s *reassembly.Segment, ref *capture.Ref, first int) (don
 		to = 0
 	}
 	b := s.Payload[:s.Length]
-	if len(b) == 0 && to == 0 {
+	if len(b) == 0 && (to == 0 || f.promptly(s.Mark(), 1-d, to, ref)) {
 		return len(f.w.changes) == first
 	}
 	if len(b) > 0 {
@@ -286,8 +296,8 @@ func (f *front) segment(s *reassembly.Segment, ref *capture.Ref, first int) (don
 	}
 	at, there := f.w.place(ref, b)
 	dialogue := f.dialogues[s.Mark()]
-	if len(f.w.changes) > first || !there || dialogue == nil {
-		// There are changes already, or IP fragments were put together elsewhere, or there were no bytes yet.
+	if len(f.w.changes) > first || !there || dialogue == nil || to > 0 && uint32(to) == 0 {
+		// There are changes already, or IP fragments were put together elsewhere, or there were no bytes yet, or 4 GiB are acknowledged.
 		f.at = moment{phase: dissect.ThePacket}
 		if to > 0 {
 			f.Acked(c, 1-d, to, ref.Number)
@@ -299,13 +309,33 @@ func (f *front) segment(s *reassembly.Segment, ref *capture.Ref, first int) (don
 	}
 	st := f.step(ref)
 	st.dialogue, st.Mark = dialogue, f.who[s.Part()]
-	st.at, st.n, st.Offset, st.acked, st.Dir, st.Push = uint32(at), uint32(len(b)), off, to, uint8(d), push
+	st.at, st.n, st.Offset, st.acked, st.ackedIn, st.Dir, st.Push = uint32(at), uint32(len(b)), off, uint32(to), 0, uint8(d), push
 	if len(b) > 0 {
 		st.Letter, st.Hint = b[0], dissect.Hint(b)
+		f.latest[s.Mark()][d&1] = uint32(f.steps) * uint32(s.Alone())
 	}
 	if f.own {
 		f.assign(st)
 	}
+	return true
+}
+
+// maxPrompt bounds the time between bytes and an acknowledgement that is told together with them (ns): it is less than the time in which
+// anything is concluded of its absence.
+const maxPrompt = int64(1e9)
+
+// promptly tells that a direction was acknowledged, in a packet that brings nothing else, together with the bytes that it acknowledges: if those
+// are in the batch, nothing before them was open, and nothing came between that asks for it. A step for each such packet would be a third of all.
+func (f *front) promptly(mark uint32, d reassembly.Direction, to int64, ref *capture.Ref) bool {
+	i := f.latest[mark][d&1] - uint32(f.w.first)
+	if i >= uint32(len(f.w.steps)) {
+		return false
+	}
+	st := &f.w.steps[i]
+	if st.Offset+int64(st.n) != to || uint64(f.clock-st.Time) >= uint64(f.prompt) {
+		return false
+	}
+	st.ackedIn = uint32(ref.Number - st.Packet)
 	return true
 }
 
@@ -392,6 +422,7 @@ func (f *front) tell(c *reassembly.Conn, k kind, d reassembly.Direction) *change
 	e := &list[len(list)-1]
 	*e = change{}
 	e.party, _ = c.Data.(*party)
+	f.latest[e.party.mark] = [2]uint32{}
 	e.kind, e.dir, e.opener, e.fromStart = k, uint8(d), c.Opener, c.FromStart
 	e.phase, e.due, e.order = f.at.phase, f.at.due, f.at.order
 	f.told[e.party.mark] = askedBit | askedBit<<1 // whatever it is, it is not usual
@@ -425,7 +456,7 @@ func (f *front) converse(c *reassembly.Conn) {
 		f.dialogues[p.mark] = p.dialogue
 	} else {
 		p.mark = uint32(len(f.dialogues))
-		f.dialogues, f.told = append(f.dialogues, p.dialogue), append(f.told, 0)
+		f.dialogues, f.told, f.latest = append(f.dialogues, p.dialogue), append(f.told, 0), append(f.latest, [2]uint32{})
 	}
 	c.Mark(p.mark)
 }

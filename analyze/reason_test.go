@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -325,5 +326,86 @@ func TestReasons(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// ramble sends anything for a while: requests and answers, delivered and not, acknowledged at once, late, in part, or never. Time goes on by little,
+// mostly.
+func (x *wire) ramble(r *rand.Rand) {
+	at, open := 0.1, [2][]string{}
+	for i := range 10 + r.IntN(60) {
+		switch r.IntN(12) {
+		case 0, 1:
+			at += r.Float64()
+		case 2:
+			at += 29 + 2*r.Float64()
+		default:
+			at += r.Float64() / 50
+		}
+		side := r.IntN(2)
+		id := fmt.Sprintf("%08d", i)
+		request := "C" + id + wireToken
+		if side == 0 {
+			request = "DH"[r.IntN(2):][:1] + id + wireToken
+		}
+		switch {
+		case request[0] == 'D':
+			request += "\x00\x05hello"
+		case r.IntN(2) == 0:
+			request += "\x05hello"
+		}
+		answer := ""
+		if waits := open[1-side]; len(waits) > 0 {
+			answer = "R" + waits[0] + "\x01"
+		}
+		switch n := r.IntN(24); {
+		case n < 6:
+			x.say(at, side, request)
+			open[side] = append(open[side], id)
+		case n < 9 && answer != "":
+			if r.IntN(8) == 0 {
+				x.unseen(side, answer)
+			} else {
+				x.say(at, side, answer)
+			}
+			open[1-side] = open[1-side][1:]
+		case n < 17:
+			x.ack(at, side)
+		case n == 17:
+			x.ackBut(at, side, uint32(r.IntN(40)))
+		case n == 18:
+			x.elsewhere(at)
+		case n == 19 && r.IntN(4) == 0:
+			x.elsewhere(at + 40) // by a clock that is ahead
+		case n == 20:
+			x.say(at, side, request[:20]).say(at+0.001, side, request[20:])
+			open[side] = append(open[side], id)
+		case n == 21:
+			x.again(at, side, 5, request[:5])
+		case n == 22 && r.IntN(6) == 0:
+			x.flag(at, side, []byte{1, 4}[r.IntN(2)])
+		case n == 22: // what is acknowledged is given up before, for one in more than a frame holds
+			large := "D" + id + wireToken + "\x06\x00" + strings.Repeat("x", 0x600)
+			x.say(at, 0, "D"+id+wireToken+"\x00\x01?").say(at+0.001, 0, large).ackBut(at+0.002, 1, uint32(len(large)))
+		case n == 23:
+			x.say(at, side, request).again(at+0.2, side, len(request), request)
+		}
+	}
+	x.elsewhere(at + 31).elsewhere(at + 100)
+}
+
+// What is told of acknowledgements together with what they acknowledge, because both are in a batch, proves the same as what is told in its turn.
+func TestAcknowledgementsOfABatch(t *testing.T) {
+	for seed := range uint64(3000) {
+		var told [2]string
+		for i := range told {
+			x := newWire(t)
+			x.alone = i == 1
+			x.ramble(rand.New(rand.NewPCG(seed, 5)))
+			told[i] = x.verdicts()
+		}
+		if d := cmp.Diff(told[1], told[0]); d != "" {
+			t.Fatalf("seed %d (-packet by packet +batch):\n%s", seed, d)
+		}
 	}
 }

@@ -206,7 +206,8 @@ func (w *worker) take(k *work, st *step) {
 func (w *worker) next(k *work, st *step) {
 	c := st.dialogue
 	if st.acked > 0 {
-		w.d.Acked(c, int(1-st.Dir), st.acked, st.Packet)
+		dir := int(1 - st.Dir)
+		w.d.Acked(c, dir, c.Near(dir, st.acked), st.Packet)
 	}
 	if st.n == 0 {
 		return
@@ -214,6 +215,9 @@ func (w *worker) next(k *work, st *step) {
 	payload := k.payload(st)
 	if !w.d.Usual(c, payload, &st.Whole) {
 		w.d.Bytes(c, int(st.Dir), payload, &dissect.Part{Offset: st.Offset, Time: st.Time, Packet: st.Packet, Push: st.Push})
+	}
+	if st.ackedIn > 0 {
+		w.d.Acked(c, int(st.Dir), st.Offset+int64(st.n), st.Packet+int64(st.ackedIn))
 	}
 }
 

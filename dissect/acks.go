@@ -23,18 +23,22 @@ func (k *Acks) Add(dir int, to, packet int64) {
 	k.next[dir]++
 }
 
-// at returns the first of the packets that acknowledged a direction up to a stream offset.
+// at returns the first of the packets that acknowledged a direction up to a stream offset. What waited for its tail may be noted later than
+// what was acknowledged behind it.
 func (k *Acks) at(dir int, end int64) (packet int64, ok bool) {
 	if k == nil || k.to[dir] < end {
 		return 0, false
 	}
-	for i := range uint8(maxAcks) {
-		x := &k.rings[dir][(k.next[dir]+i)%maxAcks]
-		if x.packet != 0 && below(k.to[dir], x.to) >= end {
-			return below(k.packet[dir], x.packet), true
+	for i := range k.rings[dir] {
+		x := &k.rings[dir][i]
+		if x.packet == 0 || below(k.to[dir], x.to) < end {
+			continue
+		}
+		if p := below(k.packet[dir], x.packet); !ok || p < packet {
+			packet, ok = p, true
 		}
 	}
-	return 0, false
+	return packet, ok
 }
 
 // below returns the largest number up to top with this lower half.
@@ -63,6 +67,12 @@ func (d *Dissector) Acked(c *Dialogue, dir int, to, packet int64) {
 			x.acked = packet
 		}
 	}
+}
+
+// Near is the stream offset of a direction that has a lower half, near where the direction has come to.
+func (c *Dialogue) Near(dir int, lower uint32) int64 {
+	pos := c.spots[dir&1].pos
+	return pos + int64(int32(lower-uint32(pos)))
 }
 
 // AckedAhead tells the same where what is acknowledged may not have been captured yet.

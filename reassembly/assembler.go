@@ -247,6 +247,15 @@ func (s *Segment) AllAcked() bool {
 	return s.f.acked[d] >= s.f.at[d].next
 }
 
+// Alone is 1 if all that was captured of the direction before the payload of a segment that Quick has taken in was acknowledged, else 0.
+func (s *Segment) Alone() (x uint8) {
+	d := s.d & 1
+	if s.f.acked[d] >= s.f.at[d].next-int64(s.Length) {
+		x = 1
+	}
+	return x
+}
+
 // From is the direction of a segment that Quick has taken in.
 func (s *Segment) From() Direction { return s.d }
 
