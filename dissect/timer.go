@@ -36,8 +36,8 @@ func (t *timer) stands() bool {
 func (t *timer) before(o *timer) bool { return t.at < o.at || t.at == o.at && t.order < o.order }
 
 // timers hands out the earliest timer first. Most are set for the same time from now on, so that they come in order: those stand
-// in rows, the others in a heap. What is set for a later second first stands with what else is set for it, in no order, so that the heap is
-// small.
+// in rows, the others in a heap. What is set for a later stretch of time first stands with what else is set for it, in no order, so that the
+// heap is small.
 type timers struct {
 	rows [2]row // of what waits for a second, and for the response timeout
 	heap timerHeap
@@ -151,25 +151,25 @@ func (t *timers) raise(now int64) {
 	t.settle()
 }
 
-// farTimers are timers by the second, or nearly, in which their time is.
+// farTimers are timers by the stretch of 67 ms in which their time is.
 type farTimers struct {
 	slots [farSlots]*farBlock
 	n     int
-	came  int64 // the last second that came up
+	came  int64 // the last stretch that came up
 	first int64 // the first one with timers, if there are any
 	spare *farBlock
 }
 
 const (
-	farSlots = 64
-	farUnit  = 30 // a second has so many bits of ns
+	farSlots = 1024
+	farUnit  = 26 // a stretch has so many bits of ns
 )
 
-// farBlock are some of the timers of a second.
+// farBlock are some of the timers of a stretch.
 type farBlock struct {
-	list [63]timer
+	list [31]timer
 	n    int
-	next *farBlock // of the same second, or spare
+	next *farBlock // of the same stretch, or spare
 }
 
 // due is when the first of those that are here comes up.
@@ -182,17 +182,17 @@ func (f *farTimers) due() int64 {
 
 // push adds a timer, if it is far away and not too far.
 func (f *farTimers) push(x timer, now int64) bool {
-	second := x.at >> farUnit
+	stretch := x.at >> farUnit
 	if f.n == 0 {
 		f.came = max(f.came, now>>farUnit)
 	}
-	if second <= max(f.came, now>>farUnit) || second >= f.came+farSlots {
+	if stretch <= max(f.came, now>>farUnit) || stretch >= f.came+farSlots {
 		return false
 	}
-	if f.n == 0 || second < f.first {
-		f.first = second
+	if f.n == 0 || stretch < f.first {
+		f.first = stretch
 	}
-	slot := &f.slots[second%farSlots]
+	slot := &f.slots[stretch%farSlots]
 	b := *slot
 	if b == nil || b.n == len(b.list) {
 		if b = f.spare; b != nil {
@@ -208,7 +208,7 @@ func (f *farTimers) push(x timer, now int64) bool {
 	return true
 }
 
-// take takes out those of the first second.
+// take takes out those of the first stretch.
 func (f *farTimers) take() *farBlock {
 	slot := &f.slots[f.first%farSlots]
 	list := *slot
@@ -221,14 +221,14 @@ func (f *farTimers) take() *farBlock {
 	return list
 }
 
-// seek finds the first second with timers.
+// seek finds the first stretch with timers.
 func (f *farTimers) seek() {
 	for f.n > 0 && f.slots[f.first%farSlots] == nil {
 		f.first++
 	}
 }
 
-// giveBack takes back a block, and returns the next one of its second.
+// giveBack takes back a block, and returns the next one of its stretch.
 func (f *farTimers) giveBack(b *farBlock) (next *farBlock) {
 	next = b.next
 	clear(b.list[:b.n])
