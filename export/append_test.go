@@ -56,6 +56,17 @@ func checkBytes(t *testing.T, in []byte) {
 	if got := isText(in); got != readable(in) {
 		t.Errorf("isText(%q) = %v", in, got)
 	}
+	for _, e := range []*escaping{inText, inJSON} {
+		got, ok := e.append([]byte("x"), in, true)
+		want := "x"
+		if readable(in) {
+			all, _ := e.append(nil, in, false)
+			want += string(all)
+		}
+		if string(got) != want || ok != readable(in) {
+			t.Errorf("readable, %q is %s, %v", in, got, ok)
+		}
+	}
 	if got := string(appendHex([]byte("x"), in)); got != "x"+hex.EncodeToString(in) {
 		t.Errorf("%q in hexadecimal is %s", in, got)
 	}
@@ -71,6 +82,22 @@ func TestBytesAtOnce(t *testing.T) {
 				checkBytes(t, s[:min(len(s), at+1+c%9)])
 			}
 		}
+	}
+}
+
+// The same holds for bytes that are written in several pieces.
+func TestManyBytesAtOnce(t *testing.T) {
+	parts := []string{"plain", "\"", "\\", "\x00", "\n", "\xff", "온도", "\u202e", "😀", "\xed\x95", "é"}
+	for i := range 2000 {
+		var b []byte
+		few := parts[:1+rand.IntN(len(parts))]
+		for range rand.IntN(300) {
+			b = append(b, few[rand.IntN(len(few))]...)
+		}
+		if i%2 == 0 {
+			b = bytes.ToValidUTF8(bytes.ReplaceAll(b, []byte{0}, nil), nil)
+		}
+		checkBytes(t, b)
 	}
 }
 
