@@ -151,7 +151,7 @@ func (c *Conn) appendEnd(b []byte, i int) []byte {
 // Ends returns Src and Dst as they were noted.
 func (c *Conn) Ends(from protocol.Side) (src, dst *End) {
 	i := c.dir(from)
-	return &c.ends[i&1], &c.ends[1-i&1]
+	return &c.ends[i&1], &c.ends[i&1^1]
 }
 
 // End is an address as text, which each packet needs: the first Size bytes of Text. Where Size is 0, and of IPv6 it is, the text has to be
@@ -170,12 +170,10 @@ func (c *Conn) write() {
 	}
 }
 
-func (c *Conn) dir(s protocol.Side) int {
-	if s == protocol.Device {
-		return c.DeviceDir
-	}
-	return 1 - c.DeviceDir
-}
+func (c *Conn) dir(s protocol.Side) int { return c.DeviceDir ^ notDevice[s&3] }
+
+// notDevice is 0 for the device. Nobody can guess who sends next, so it is not branched by.
+var notDevice = [4]int{protocol.Unknown: 1, protocol.Device: 0, protocol.Server: 1, 3: 1}
 
 // side returns the side that sends in a direction, Unknown while that is open.
 func (c *Dialogue) side(dir int) protocol.Side {
