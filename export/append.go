@@ -127,23 +127,29 @@ var hexBytes = func() (digits [256]uint16) {
 }()
 
 // first8 returns the first eight bytes, the first one as the lowest; where there are fewer, zeros stand behind them.
-func first8[S string | []byte](b S) uint64 {
-	n := len(b)
-	switch {
-	case n >= 8: // one load
-		return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 | uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
-	case n >= 4:
-		return first4(b) | first4(b[n-4:])<<(8*(n-4))
+func first8(b []byte) uint64 {
+	if len(b) >= 8 {
+		return binary.LittleEndian.Uint64(b)
+	}
+	return fewer(b)
+}
+
+// fewer is first8 for fewer than eight bytes.
+func fewer(b []byte) uint64 {
+	if n := len(b); n >= 4 {
+		return uint64(binary.LittleEndian.Uint32(b)) | uint64(binary.LittleEndian.Uint32(b[n-4:]))<<(8*(n-4))
 	}
 	x := uint64(0)
-	for i := range n {
-		x |= uint64(b[i]) << (8 * i)
+	for i, c := range b {
+		x |= uint64(c) << (8 * i)
 	}
 	return x
 }
 
-func first4[S string | []byte](b S) uint64 {
-	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24
+// eight returns the first eight bytes of a text that has so many, the first one as the lowest; it is one load.
+func eight(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
 // plainBytes counts how many of eight bytes, the lowest first, are printable ASCII before one that is not, or is one of two.

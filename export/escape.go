@@ -52,7 +52,7 @@ func newEscaping(backslash string, quote uint64) *escaping {
 		case c < ' ' || c >= 0x7f:
 			s = backslash + "x" + string([]byte{hexDigits[c>>4], hexDigits[c&15]})
 		}
-		e.alone[c] = first8(s) | uint64(len(s))<<56
+		e.alone[c] = first8([]byte(s)) | uint64(len(s))<<56
 	}
 	return e
 }
@@ -73,7 +73,7 @@ func (e *escaping) append(out, b []byte, readable bool) (_ []byte, ok bool) {
 			case len(b) >= 8:
 				x = binary.LittleEndian.Uint64(b[len(b)-8:])>>(64-8*size&63) | spaces<<(8*size&63)
 			default:
-				x = first8(rest) | spaces<<(8*size&63)
+				x = fewer(rest) | spaces<<(8*size&63)
 			}
 			// Where the next bytes stand does not depend on these, if they are plain, so that it is known before they are looked at.
 			if specialBytes(x, backslashes, e.quote) == 0 {
@@ -179,19 +179,21 @@ func isText(b []byte) bool {
 		return false
 	}
 	for len(b) > 0 {
-		n := plainBytes(first8(b), deletes, deletes)
+		n := min(plainBytes(first8(b), deletes, deletes), len(b))
 		b = b[n:]
-		if n == 8 || len(b) == 0 {
+		if n == 8 {
 			continue
 		}
-		r, size := rune(b[0]), 1
-		if r >= utf8.RuneSelf {
-			r, size = decodeRune(b)
+		for len(b) > 0 && (b[0] < ' ' || b[0] >= 0x7f) { // mostly those of a word come together
+			r, size := rune(b[0]), 1
+			if r >= utf8.RuneSelf {
+				r, size = decodeRune(b)
+			}
+			if r == utf8.RuneError && size == 1 || !isPrint(r) && r != '\n' && r != '\r' && r != '\t' {
+				return false
+			}
+			b = b[size:]
 		}
-		if r == utf8.RuneError && size == 1 || !isPrint(r) && r != '\n' && r != '\r' && r != '\t' {
-			return false
-		}
-		b = b[size:]
 	}
 	return true
 }

@@ -94,7 +94,7 @@ func (r *room) plain(n int, s string) (_ int, ok bool) {
 	special := uint64(0)
 	for at := 0; at < len(s); at += 8 {
 		at = min(at, len(s)-8)
-		x := first8(s[at:])
+		x := eight(s[at:])
 		special |= specialBytes(x, backslashes, quotes)
 		r.word(n+at, x, 8)
 	}

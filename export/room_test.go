@@ -2,11 +2,14 @@ package export
 
 import (
 	"bytes"
+	"encoding/hex"
+	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
 	"strconv"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/nubishark/nubishark/dissect"
 	"github.com/nubishark/nubishark/protocol"
@@ -106,6 +109,69 @@ func TestUsualLines(t *testing.T) {
 		if usual < rounds/4 || answered < rounds/4 {
 			t.Errorf("%d packets and %d transactions of %d were usual", usual, answered, rounds)
 		}
+	}
+}
+
+// The same holds for lines of text.
+func TestUsualTextLines(t *testing.T) {
+	frames := kept(t).frames
+	w := &textWriter{base: &base{}}
+	usual := 0
+	const rounds = 50000
+	for i := range rounds {
+		f := anyFrame(frames[rand.IntN(len(frames))])
+		if i%2 == 0 {
+			f.Number &= 1<<(i%30) - 1
+		}
+		start := bytes.Repeat([]byte("-"), i%3*1000)
+		if got, ok := w.usualHead(start, f); ok {
+			usual++
+			if want := w.head(bytes.Clone(start), f); !bytes.Equal(got, want) {
+				t.Fatalf("%+v: got\n%s\nwant\n%s", f, got, want)
+			}
+		}
+	}
+	if usual < rounds/4 {
+		t.Errorf("%d packets of %d were usual", usual, rounds)
+	}
+}
+
+// A payload is shown as text where all of it is, cut off behind a whole character.
+func TestPayloadsInLines(t *testing.T) {
+	parts := []string{"plain ", "\"", "\\", "\n", "온도", "é", "😀", "\x01", "\xff", "\x80\x80"}
+	texts := 0
+	for i := range 20000 {
+		var p []byte
+		some := parts[:7+rand.IntN(len(parts)-6)]
+		for len(p) < i%120 {
+			p = append(p, some[rand.IntN(len(some))]...)
+		}
+		want := fmt.Sprintf(" %d bytes", len(p))
+		begin, end := p, ""
+		if len(p) > maxSaidPayload {
+			begin, end = p[:maxSaidPayload], "…"
+		}
+		switch {
+		case readable(p):
+			texts++
+			if end != "" {
+				if last := len(begin) - 1; begin[last] >= utf8.RuneSelf {
+					for !utf8.RuneStart(begin[last]) {
+						last--
+					}
+					begin = begin[:last]
+				}
+			}
+			want += ` "` + escaped(begin) + `"` + end
+		case len(p) > 0:
+			want += " " + hex.EncodeToString(begin) + end
+		}
+		if got := string(appendPayload(nil, p)); got != want {
+			t.Fatalf("%q: got %s, want %s", p, got, want)
+		}
+	}
+	if texts < 1000 {
+		t.Errorf("only %d were text", texts)
 	}
 }
 

@@ -1,6 +1,8 @@
 package export
 
 import (
+	"unicode/utf8"
+
 	"github.com/nubishark/nubishark/dissect"
 	"github.com/nubishark/nubishark/protocol"
 )
@@ -16,7 +18,55 @@ func (w *textWriter) Frame(f *dissect.Frame) {
 	if !w.shows(Packets) {
 		return
 	}
-	b := appendRight(w.out.line(), f.Number, 6)
+	b, ok := w.usualHead(w.out.line(), f)
+	if !ok {
+		b = w.head(w.out.line(), f)
+	}
+	w.end(appendWhat(b, f, w.o.ShowSecrets))
+}
+
+// usualHead appends what head does, where the parts are of the usual size.
+func (w *textWriter) usualHead(b []byte, f *dissect.Frame) (_ []byte, ok bool) {
+	src, dst := f.Conn.Ends(f.From)
+	if len(f.SessionID) != protocol.SessionIDSize || src.Size == 0 || dst.Size == 0 || uint64(f.Number) >= eightDigits || f.Letter >= utf8.RuneSelf {
+		return nil, false
+	}
+	id := word(f.SessionID)
+	if specialBytes(id, backslashes, backslashes) != 0 {
+		return nil, false
+	}
+	b, r := behind(b)
+	n := r.right(0, uint64(f.Number))
+	n = r.char(n, ' ')
+	n = r.time(n, &w.clock, f.Time)
+	n = r.char(n, ' ')
+	n = r.end(n, src)
+	n = r.short(n, &arrow)
+	n = r.end(n, dst)
+	n = r.word(n, ' '|uint64(f.Letter)<<8|' '<<16, 3)
+	n = r.word(n, id, protocol.SessionIDSize)
+	n = r.char(n, ' ')
+	n = r.num(n, int64(f.Length))
+	return b[:len(b)+r.char(n, ' ')], true
+}
+
+var arrow = newShort(" → ")
+
+// right writes a number below eightDigits, filled up to six characters with spaces on its left.
+func (r *room) right(n int, v uint64) int {
+	size := digitCount(v)
+	filled := max(size, numberWidth)
+	x := zeros + digitsOf(v)
+	x -= ('0' - ' ') * everyByte & (1<<((64-8*size)&63) - 1)
+	return r.word(n, x>>((64-8*filled)&63), int(filled))
+}
+
+// numberWidth is that of the column of numbers.
+const numberWidth = 6
+
+// head appends what stands before what a packet carries.
+func (w *textWriter) head(b []byte, f *dissect.Frame) []byte {
+	b = appendRight(b, f.Number, numberWidth)
 	b = append(b, ' ')
 	b = w.clock.append(b, f.Time)
 	b = append(b, ' ')
@@ -27,9 +77,7 @@ func (w *textWriter) Frame(f *dissect.Frame) {
 	b = AppendEscaped(b, f.SessionID)
 	b = append(b, ' ')
 	b = appendNum(b, int64(f.Length))
-	b = append(b, ' ')
-	b = appendWhat(b, f, w.o.ShowSecrets)
-	w.end(b)
+	return append(b, ' ')
 }
 
 // appendRight appends a number that is not negative, filled up with spaces on its left.
@@ -51,7 +99,7 @@ func (w *textWriter) Transaction(t *dissect.Transaction) {
 	if !w.shows(Transactions) {
 		return
 	}
-	b := appendRight(w.out.line(), t.Number, 6)
+	b := appendRight(w.out.line(), t.Number, numberWidth)
 	b = append(b, ' ')
 	b = w.clock.append(b, startOf(t))
 	b = append(b, ' ')
