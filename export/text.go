@@ -18,23 +18,14 @@ func (w *textWriter) Frame(f *dissect.Frame) {
 	if !w.shows(Packets) {
 		return
 	}
-	b, ok := w.usualHead(w.out.line(), f)
-	if !ok {
-		b = w.head(w.out.line(), f)
-	}
-	w.end(appendWhat(b, f, w.o.ShowSecrets))
-}
-
-// usualHead appends what head does, where the parts are of the usual size.
-func (w *textWriter) usualHead(b []byte, f *dissect.Frame) (_ []byte, ok bool) {
+	b := w.out.line()
 	src, dst := f.Conn.Ends(f.From)
-	if len(f.SessionID) != protocol.SessionIDSize || src.Size == 0 || dst.Size == 0 || uint64(f.Number) >= eightDigits || f.Letter >= utf8.RuneSelf {
-		return nil, false
+	id, ok := plainID(f.SessionID)
+	if !ok || src.Size == 0 || dst.Size == 0 || uint64(f.Number) >= eightDigits || f.Letter >= utf8.RuneSelf {
+		w.end(appendWhat(w.head(b, f), f, w.o.ShowSecrets))
+		return
 	}
-	id := word(f.SessionID)
-	if specialBytes(id, backslashes, backslashes) != 0 {
-		return nil, false
-	}
+	// The same as head appends, where the parts are of the usual size.
 	b, r := behind(b)
 	n := r.right(0, uint64(f.Number))
 	n = r.char(n, ' ')
@@ -47,7 +38,8 @@ func (w *textWriter) usualHead(b []byte, f *dissect.Frame) (_ []byte, ok bool) {
 	n = r.word(n, id, protocol.SessionIDSize)
 	n = r.char(n, ' ')
 	n = r.num(n, int64(f.Length))
-	return b[:len(b)+r.char(n, ' ')], true
+	n = r.char(n, ' ')
+	w.end(appendWhat(b[:len(b)+n], f, w.o.ShowSecrets))
 }
 
 var arrow = newShort(" → ")
