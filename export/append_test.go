@@ -2,6 +2,7 @@ package export
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math"
@@ -130,6 +131,22 @@ func TestNumbers(t *testing.T) {
 		}
 		if got := string(appendRight([]byte("x"), v, 6)); v >= 0 && got != fmt.Sprintf("x%6d", v) {
 			t.Errorf("%d is written as %q", v, got)
+		}
+	}
+}
+
+// Digits are those of the number where the halves and the quarters of it change.
+func TestDigits(t *testing.T) {
+	for high := range uint64(fourDigits) {
+		for _, v := range []uint64{high * fourDigits, high*fourDigits + fourDigits - 1, high*fourDigits + high} {
+			b := binary.LittleEndian.AppendUint64(nil, zeros+digitsOf(v))
+			if got, want := string(b), fmt.Sprintf("%08d", v); got != want {
+				t.Fatalf("%s are the digits of %s", got, want)
+			}
+		}
+		b := binary.LittleEndian.AppendUint64(nil, fourZeros+lastDigits(high))
+		if got, want := string(b[:4]), fmt.Sprintf("%04d", high); got != want {
+			t.Fatalf("%s are the last digits of %s", got, want)
 		}
 	}
 }

@@ -41,9 +41,10 @@ func (c *clock) write(b *[timeSize]byte, ns int64) {
 		c.turn(sec)
 		frac = ns - c.start
 	}
+	short := uint32(frac) // is divided faster
 	*(*[len(dateLayout)]byte)(b[:]) = c.date
-	b[len(dateLayout)] = byte('0' + frac/eightDigits)
-	binary.LittleEndian.PutUint64(b[len(dateLayout)+1:], zeros+digitsOf(uint64(frac%eightDigits)))
+	b[len(dateLayout)] = byte('0' + short/eightDigits)
+	binary.LittleEndian.PutUint64(b[len(dateLayout)+1:], zeros+digitsOf(uint64(short%eightDigits)))
 	b[timeSize-1] = 'Z'
 }
 

@@ -76,7 +76,8 @@ func (e *escaping) append(out, b []byte, readable bool) (_ []byte, ok bool) {
 				x = fewer(rest) | spaces<<(8*size&63)
 			}
 			// Where the next bytes stand does not depend on these, if they are plain, so that it is known before they are looked at.
-			if specialBytes(x, backslashes, e.quote) == 0 {
+			special := specialBytes(x, backslashes, e.quote)
+			if special == 0 {
 				n, rest = r.word(n, x, size), rest[size:]
 				continue
 			}
@@ -93,11 +94,12 @@ func (e *escaping) append(out, b []byte, readable bool) (_ []byte, ok bool) {
 				n, rest = n-8+size, rest[size:]
 				continue
 			}
-			for range bits.TrailingZeros64(strange) / 8 {
-				n = e.byte(r, n, x)
-				x >>= 8
-				rest = rest[1:]
+			plain, until := bits.TrailingZeros64(special), bits.TrailingZeros64(strange)
+			n = r.word(n, x, plain/8)
+			for at := plain &^ 7; at < until&^7; at += 8 {
+				n = e.byte(r, n, x>>(at&63))
 			}
+			rest = rest[until/8:]
 			n, size = e.strange(r, n, rest, readable)
 			if size == 0 {
 				return out, false
@@ -119,6 +121,11 @@ func (e *escaping) byte(r *room, n int, x uint64) int {
 // to be readable and are not.
 func (e *escaping) strange(r *room, n int, b []byte, readable bool) (_, size int) {
 	for size == 0 || size < len(b) && b[size] >= utf8.RuneSelf && size < mostAtOnce/8 {
+		if remembered(three(b[size:])) {
+			n = r.word(n, uint64(b[size])|uint64(b[size+1])<<8|uint64(b[size+2])<<16, 3)
+			size += 3
+			continue
+		}
 		c, k := rune(b[size]), 1
 		if c >= utf8.RuneSelf {
 			c, k = decodeRune(b[size:])
@@ -145,10 +152,24 @@ const spaces = ' ' * everyByte
 
 // decodeRune is utf8.DecodeRune, which asks more of the three bytes that most characters have where there are more than a few letters.
 func decodeRune(b []byte) (rune, int) {
-	if len(b) >= 3 && b[0] > 0xe0 && b[0] < 0xed && b[1]&0xc0 == 0x80 && b[2]&0xc0 == 0x80 {
-		return rune(b[0]&0xf)<<12 | rune(b[1]&0x3f)<<6 | rune(b[2]&0x3f), 3
+	if r := three(b); r != 0 {
+		return r, 3
 	}
 	return utf8.DecodeRune(b)
+}
+
+// three returns a character of three bytes, or 0 for any other and for some of those.
+func three(b []byte) rune {
+	if len(b) >= 3 && b[0] > 0xe0 && b[0] < 0xed && b[1]&0xc0 == 0x80 && b[2]&0xc0 == 0x80 {
+		return rune(b[0]&0xf)<<12 | rune(b[1]&0x3f)<<6 | rune(b[2]&0x3f)
+	}
+	return 0
+}
+
+// remembered reports whether a character of at most three bytes is known to be printable.
+func remembered(r rune) bool {
+	known := printable[uint16(r)>>8].Load()
+	return known != nil && known[r>>6&3]>>(r&63)&1 == 1
 }
 
 // isPrint is unicode.IsPrint, which looks each character up in tables; of those that most texts are written in, what it says is

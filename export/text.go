@@ -8,7 +8,10 @@ import (
 )
 
 // textWriter writes a line for each record as it comes, by appending.
-type textWriter struct{ *base }
+type textWriter struct {
+	*base
+	numbers series
+}
 
 func (w *textWriter) end(b []byte) { w.base.end(append(b, '\n')) }
 
@@ -21,13 +24,18 @@ func (w *textWriter) Frame(f *dissect.Frame) {
 	b := w.out.line()
 	src, dst := f.Conn.Ends(f.From)
 	id, ok := plainID(f.SessionID)
-	if !ok || src.Size == 0 || dst.Size == 0 || uint64(f.Number) >= eightDigits || f.Letter >= utf8.RuneSelf {
+	if !ok || src.Size == 0 || dst.Size == 0 || f.Number < 0 || f.Letter >= utf8.RuneSelf {
 		w.end(appendWhat(w.head(b, f), f, w.o.ShowSecrets))
 		return
 	}
 	// The same as head appends, where the parts are of the usual size.
 	b, r := behind(b)
-	n := r.right(0, uint64(f.Number))
+	n := 0
+	if f.Number < wideNumber {
+		n = r.right(0, uint64(f.Number))
+	} else {
+		n = w.numbers.write(r, 0, f.Number)
+	}
 	n = r.char(n, ' ')
 	n = r.time(n, &w.clock, f.Time)
 	n = r.char(n, ' ')
@@ -44,17 +52,18 @@ func (w *textWriter) Frame(f *dissect.Frame) {
 
 var arrow = newShort(" → ")
 
-// right writes a number below eightDigits, filled up to six characters with spaces on its left.
+// right writes a number below wideNumber, filled up with spaces on its left.
 func (r *room) right(n int, v uint64) int {
-	size := digitCount(v)
-	filled := max(size, numberWidth)
 	x := zeros + digitsOf(v)
-	x -= ('0' - ' ') * everyByte & (1<<((64-8*size)&63) - 1)
-	return r.word(n, x>>((64-8*filled)&63), int(filled))
+	x -= ('0' - ' ') * everyByte & (1<<((64-8*digitCount(v))&63) - 1)
+	return r.word(n, x>>(64-8*numberWidth), numberWidth)
 }
 
-// numberWidth is that of the column of numbers.
-const numberWidth = 6
+// numberWidth is that of the column of numbers, wideNumber the first one that fills it.
+const (
+	numberWidth = 6
+	wideNumber  = 1e5
+)
 
 // head appends what stands before what a packet carries.
 func (w *textWriter) head(b []byte, f *dissect.Frame) []byte {
