@@ -20,10 +20,15 @@ const (
 // behind returns the room behind what is there of a line, and the line, which may have to go elsewhere.
 func behind(b []byte) ([]byte, *room) {
 	if cap(b)-len(b) < len(room{}) {
-		b = slices.Grow(b, len(room{}))
+		b = elsewhere(b)
 	}
 	return b, (*room)(b[len(b):cap(b)])
 }
+
+// elsewhere is seldom needed, and would stand in the way of what is.
+//
+//go:noinline
+func elsewhere(b []byte) []byte { return slices.Grow(b, len(room{})) }
 
 // at returns the place that is n bytes, fewer than mostBounded, behind the start.
 func (r *room) at(n int) *[mostAtOnce]byte { return (*[mostAtOnce]byte)(r[n&(mostBounded-1):]) }
