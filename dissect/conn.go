@@ -154,8 +154,8 @@ func (c *Conn) Ends(from protocol.Side) (src, dst *End) {
 	return &c.ends[i&1], &c.ends[i&1^1]
 }
 
-// End is an address as text, which each packet needs: the first Size bytes of Text. Where Size is 0, and of IPv6 it is, the text has to be
-// made each time.
+// End is an address as text, which each packet needs: the first Size bytes of Text. Where Size is 0, as of IPv6, the text has to
+// be made each time.
 type End struct {
 	Size uint8
 	Text [len("255.255.255.255:65535")]byte

@@ -86,6 +86,14 @@ func TestBytesAtOnce(t *testing.T) {
 	}
 }
 
+// What is escaped takes no more memory than it needs: reports keep much of it.
+func TestEscapeAllocatesItsTextOnly(t *testing.T) {
+	b := []byte("PRD00001_온도\x00\\")
+	if n := testing.AllocsPerRun(100, func() { _ = Escape(b) }); n > 1 {
+		t.Errorf("%.1f allocations", n)
+	}
+}
+
 // The same holds for bytes that are written in several pieces.
 func TestManyBytesAtOnce(t *testing.T) {
 	parts := []string{"plain", "\"", "\\", "\x00", "\n", "\xff", "온도", "\u202e", "😀", "\xed\x95", "é"}

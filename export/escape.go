@@ -14,7 +14,10 @@ import (
 
 // Escape shows bytes from the wire as UTF-8; a byte of what is not printable stands as \xNN, a
 // backslash as \\. Controls of terminals and of text direction are not printable.
-func Escape(b []byte) string { return string(AppendEscaped(nil, b)) }
+func Escape(b []byte) string {
+	var most [len(room{})]byte
+	return string(AppendEscaped(most[:0], b))
+}
 
 // AppendEscaped appends what Escape returns.
 func AppendEscaped[S string | []byte](out []byte, b S) []byte {
@@ -117,8 +120,8 @@ func (e *escaping) byte(r *room, n int, x uint64) int {
 	return r.word(n, y, int(y>>56))
 }
 
-// strange writes the first characters of some bytes, as long as they are not ASCII, or else the first byte. It returns how many bytes they have, 0 if they are
-// to be readable and are not.
+// strange writes the first characters of some bytes, as long as they are not ASCII, or else the first byte. It returns how many
+// bytes they have, 0 if they are to be readable and are not.
 func (e *escaping) strange(r *room, n int, b []byte, readable bool) (_, size int) {
 	for size == 0 || size < len(b) && b[size] >= utf8.RuneSelf && size < mostAtOnce/8 {
 		if remembered(three(b[size:])) {

@@ -22,7 +22,7 @@ var types, asks = func() (types, asks [256]string) {
 
 // requests are, for the letters of the protocol, what stands between the length of a request and its session ID; responses that of a
 // response, and asked that between the stream of a transaction and its requester, by the letters of the requests.
-var requests, responses, asked = func() (requests, responses, asked [256]long) {
+var requests, responses, asked = func() (requests, responses, asked [256]*long) {
 	for _, c := range []byte(protocol.Letters) {
 		requests[c] = newLong(types[c] + sessionKey)
 		responses[c] = newLong(types['R'] + asks[c] + sessionKey)
@@ -95,13 +95,13 @@ func (w *jsonWriter) Frame(f *dissect.Frame) {
 
 // usualHead appends what stands before the fields of a packet that came in one capture packet, as head does.
 func (w *jsonWriter) usualHead(b []byte, f *dissect.Frame) (_ []byte, ok bool) {
-	kind := &requests[f.Letter]
+	kind := requests[f.Letter]
 	if f.RequestLetter != 0 && f.Letter == 'R' {
-		kind = &responses[f.RequestLetter]
+		kind = responses[f.RequestLetter]
 	}
 	src, dst := f.Conn.Ends(f.From)
 	id, ok := plainID(f.SessionID)
-	if !ok || len(f.Packets) != 1 || src.Size == 0 || dst.Size == 0 || kind.size == 0 || f.RequestLetter != 0 && f.Letter != 'R' {
+	if !ok || len(f.Packets) != 1 || src.Size == 0 || dst.Size == 0 || kind == nil || f.RequestLetter != 0 && f.Letter != 'R' {
 		return nil, false
 	}
 	b, r := behind(b)
@@ -229,13 +229,13 @@ func (w *jsonWriter) Transaction(t *dissect.Transaction) {
 
 // answered appends a transaction that was answered as it should be, as transaction does.
 func (w *jsonWriter) answered(b []byte, t *dissect.Transaction) (_ []byte, ok bool) {
-	kind := &asked[t.Letter]
+	kind := asked[t.Letter]
 	id, ok := plainID(t.SessionID)
-	if !ok || kind.size == 0 || t.State != dissect.Answered || t.Request == 0 || t.Response == 0 || t.HasError || t.Reason != dissect.NoReason {
+	if !ok || kind == nil || t.State != dissect.Answered || t.Request == 0 || t.Response == 0 || t.HasError || t.Reason != dissect.NoReason {
 		return nil, false
 	}
 	b, r := behind(b)
-	n := r.long(0, &transactionStart)
+	n := r.long(0, transactionStart)
 	n = w.transactions.write(r, n, t.Number)
 	n = r.short(n, &streamKey)
 	n = r.num(n, int64(t.Conn.Stream))

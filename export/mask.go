@@ -26,8 +26,8 @@ func appendSealed(out []byte, c *dissect.Conn, b []byte) []byte {
 	return binary.LittleEndian.AppendUint64(append(out, masked...), seal(c, b))
 }
 
-// seal returns what stands behind the word that a mask starts with, the first digit in the lowest byte. The connection remembers that of its
-// token.
+// seal returns what stands behind the word that a mask starts with, the first digit in the lowest byte. The connection remembers
+// that of its token.
 func seal(c *dissect.Conn, b []byte) uint64 {
 	s := &c.Seal
 	if len(b) != protocol.TokenSize {

@@ -90,8 +90,8 @@ func (r *room) long(n int, p *long) int {
 	return n + p.size
 }
 
-// plain writes a text in which all that stands for itself in a JSON string. It writes nothing that counts, and returns false, where there is
-// anything else, or fewer bytes than are written at once, or too many.
+// plain writes a text, if all of it stands for itself in a JSON string, and it has as many bytes as are written at once, but not
+// too many.
 func (r *room) plain(n int, s string) (_ int, ok bool) {
 	if len(s) < 8 || len(s) > mostAtOnce {
 		return n, false
@@ -160,7 +160,8 @@ func newPiece(s string) (p piece) {
 	return p
 }
 
-func newLong(s string) (p long) {
+func newLong(s string) *long {
+	p := new(long)
 	p.size = fill(p.text[:], s)
 	return p
 }

@@ -95,23 +95,36 @@ func kindOf(f *dissect.Frame) string {
 	return string(rune(f.Letter))
 }
 
-// names are those of the packets with each letter, answerTo says that they answer one with a letter.
-var names, answerTo = func() (names, answerTo [256]piece) {
-	for c := range names {
-		name := protocol.Name(byte(c))
-		names[c], answerTo[c] = newPiece(name), newPiece(" to "+name)
+// names are those of the packets with the letters of the protocol, answerTo says that they answer one with such a letter.
+var names, answerTo = func() (names, answerTo [256]*piece) {
+	for _, c := range []byte(protocol.Letters) {
+		name, answer := newPiece(protocol.Name(c)), newPiece(" to "+protocol.Name(c))
+		names[c], answerTo[c] = &name, &answer
 	}
 	return names, answerTo
 }()
 
+// appendName appends the name of a packet with that of the one that it answers.
+func appendName(b []byte, f *dissect.Frame) []byte {
+	name, answer := names[f.Letter], answerTo[f.RequestLetter]
+	if name == nil || answer == nil && f.RequestLetter != 0 {
+		b = append(b, protocol.Name(f.Letter)...)
+		if f.RequestLetter != 0 {
+			b = append(append(b, " to "...), protocol.Name(f.RequestLetter)...)
+		}
+		return b
+	}
+	b, r := behind(b)
+	n := r.piece(0, name)
+	if answer != nil {
+		n = r.piece(n, answer)
+	}
+	return b[:len(b)+n]
+}
+
 // appendWhat says in a few words what a packet carries.
 func appendWhat(b []byte, f *dissect.Frame, showSecrets bool) []byte {
-	b, r := behind(b)
-	n := r.piece(0, &names[f.Letter])
-	if f.RequestLetter != 0 {
-		n = r.piece(n, &answerTo[f.RequestLetter])
-	}
-	b = b[:len(b)+n]
+	b = appendName(b, f)
 	for i := range f.Fields {
 		if v := &f.Fields[i]; v.At >= protocol.HeaderSize {
 			b = appendField(b, v, showSecrets)
