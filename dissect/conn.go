@@ -14,7 +14,7 @@ type Conn struct {
 	// DeviceDir is the index in Addr of the device.
 	DeviceDir int
 
-	ends  [2]end  // of Addr
+	ends  [2]End  // of Addr
 	first numbers // of the transaction in the first slot
 	// Seal is the sink's.
 	Seal   Seal
@@ -29,7 +29,7 @@ type Conn struct {
 // Seal is room for what stands for a connection's token in the output, beside the token: it comes with every request.
 type Seal struct {
 	Token [protocol.TokenSize]byte
-	Shown [8]byte
+	Shown uint64
 }
 
 // Device returns the device key as far as it is known, "" before.
@@ -142,33 +142,38 @@ func (c *Conn) AppendSrc(b []byte, from protocol.Side) []byte { return c.appendE
 func (c *Conn) AppendDst(b []byte, from protocol.Side) []byte { return c.appendEnd(b, 1-c.dir(from)) }
 
 func (c *Conn) appendEnd(b []byte, i int) []byte {
-	if e := &c.ends[i]; e.n > 0 {
-		return append(b, e.text[:e.n]...)
+	if e := &c.ends[i]; e.Size > 0 {
+		return append(b, e.Text[:e.Size]...)
 	}
 	return c.Addr[i].AppendTo(b)
 }
 
-// end is an address as text, which each packet needs; of the zero value, and of IPv6, it has to be made each time.
-type end struct {
-	n    uint8
-	text [len("255.255.255.255:65535")]byte
+// Ends returns Src and Dst as they were noted.
+func (c *Conn) Ends(from protocol.Side) (src, dst *End) {
+	i := c.dir(from)
+	return &c.ends[i&1], &c.ends[i&1^1]
+}
+
+// End is an address as text, which each packet needs: the first Size bytes of Text. Where Size is 0, as of IPv6, the text has to
+// be made each time.
+type End struct {
+	Size uint8
+	Text [len("255.255.255.255:65535")]byte
 }
 
 // write notes the addresses as text.
 func (c *Conn) write() {
 	for i, a := range c.Addr {
 		if a.Addr().Is4() {
-			c.ends[i].n = uint8(len(a.AppendTo(c.ends[i].text[:0])))
+			c.ends[i].Size = uint8(len(a.AppendTo(c.ends[i].Text[:0])))
 		}
 	}
 }
 
-func (c *Conn) dir(s protocol.Side) int {
-	if s == protocol.Device {
-		return c.DeviceDir
-	}
-	return 1 - c.DeviceDir
-}
+func (c *Conn) dir(s protocol.Side) int { return c.DeviceDir ^ notDevice[s&3] }
+
+// notDevice is 0 for the device. Nobody can guess who sends next, so it is not branched by.
+var notDevice = [4]int{protocol.Unknown: 1, protocol.Device: 0, protocol.Server: 1, 3: 1}
 
 // side returns the side that sends in a direction, Unknown while that is open.
 func (c *Dialogue) side(dir int) protocol.Side {

@@ -50,14 +50,25 @@ var digitCounts = func() (counts [33]uint64) {
 }()
 
 const (
+	fourDigits  = 1e4
 	eightDigits = 1e8
+	fourZeros   = '0' * (everyByte & 0xffffffff)
 	zeros       = '0' * everyByte
 )
+
+// lastDigits is digitsOf for the four digits of a number below fourDigits.
+func lastDigits(v uint64) uint64 {
+	high := v * 10486 >> 20
+	x := high | (v-100*high)<<16
+	high = x * 103 >> 10 & 0x000f000f
+	return high | (x-10*high)<<8
+}
 
 // digitsOf returns the eight digits of a number below eightDigits, the first one in the lowest byte. It halves the number, the
 // halves and the quarters, all those of a size at once, by multiplying and shifting instead of dividing.
 func digitsOf(v uint64) uint64 {
-	x := v/1e4 | v%1e4<<32
+	short := uint32(v) // is divided faster
+	x := uint64(short/1e4) | uint64(short%1e4)<<32
 	high := x * 10486 >> 20 & 0x0000007f0000007f // a hundredth of four digits
 	x = high | (x-100*high)<<16
 	high = x * 103 >> 10 & 0x000f000f000f000f // a tenth of two
@@ -85,43 +96,61 @@ func appendHex(b, p []byte) []byte {
 	at := len(b)
 	b = extend(b, 2*len(p))
 	out := b[at:]
-	for ; len(p) >= 4 && len(out) >= 8; p, out = p[4:], out[8:] {
-		binary.BigEndian.PutUint64(out, hexOf(binary.BigEndian.Uint32(p)))
+	if len(p) < 8 {
+		for i, c := range p {
+			binary.LittleEndian.PutUint16(out[2*i:], hexBytes[c])
+		}
+		return b
 	}
-	for i, c := range p {
-		out[2*i], out[2*i+1] = hexDigits[c>>4], hexDigits[c&15]
+	for at := 0; at < len(p); at += 8 {
+		at = min(at, len(p)-8) // the last eight, of which some may have been written
+		in, to := (*[8]byte)(p[at:]), (*[16]byte)(out[2*at:])
+		binary.LittleEndian.PutUint16(to[0:], hexBytes[in[0]])
+		binary.LittleEndian.PutUint16(to[2:], hexBytes[in[1]])
+		binary.LittleEndian.PutUint16(to[4:], hexBytes[in[2]])
+		binary.LittleEndian.PutUint16(to[6:], hexBytes[in[3]])
+		binary.LittleEndian.PutUint16(to[8:], hexBytes[in[4]])
+		binary.LittleEndian.PutUint16(to[10:], hexBytes[in[5]])
+		binary.LittleEndian.PutUint16(to[12:], hexBytes[in[6]])
+		binary.LittleEndian.PutUint16(to[14:], hexBytes[in[7]])
 	}
 	return b
 }
 
-// hexOf returns the digits of a number.
-func hexOf(v uint32) uint64 {
-	x := uint64(v)
-	x = (x | x<<16) & 0x0000ffff0000ffff
-	x = (x | x<<8) & 0x00ff00ff00ff00ff
-	x = (x | x<<4) & 0x0f0f0f0f0f0f0f0f
-	letters := (x + 6*everyByte) >> 4 & everyByte
-	return x + zeros + ('a'-'0'-10)*letters
-}
+const hexDigits = "0123456789abcdef"
+
+// hexBytes are the digits of each byte, the first one in the lower byte.
+var hexBytes = func() (digits [256]uint16) {
+	for c := range digits {
+		digits[c] = uint16(hexDigits[c>>4]) | uint16(hexDigits[c&15])<<8
+	}
+	return digits
+}()
 
 // first8 returns the first eight bytes, the first one as the lowest; where there are fewer, zeros stand behind them.
-func first8[S string | []byte](b S) uint64 {
-	n := len(b)
-	switch {
-	case n >= 8: // one load
-		return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 | uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
-	case n >= 4:
-		return first4(b) | first4(b[n-4:])<<(8*(n-4))
+func first8(b []byte) uint64 {
+	if len(b) >= 8 {
+		return binary.LittleEndian.Uint64(b)
+	}
+	return fewer(b)
+}
+
+// fewer is first8 for fewer than eight bytes.
+func fewer(b []byte) uint64 {
+	if n := len(b); n >= 4 {
+		return uint64(binary.LittleEndian.Uint32(b)) | uint64(binary.LittleEndian.Uint32(b[n-4:]))<<(8*(n-4))
 	}
 	x := uint64(0)
-	for i := range n {
-		x |= uint64(b[i]) << (8 * i)
+	for i, c := range b {
+		x |= uint64(c) << (8 * i)
 	}
 	return x
 }
 
-func first4[S string | []byte](b S) uint64 {
-	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24
+// eight returns the first eight bytes of a text that has so many, the first one as the lowest; it is one load.
+func eight(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
 // plainBytes counts how many of eight bytes, the lowest first, are printable ASCII before one that is not, or is one of two.

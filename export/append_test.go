@@ -2,6 +2,7 @@ package export
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math"
@@ -56,6 +57,17 @@ func checkBytes(t *testing.T, in []byte) {
 	if got := isText(in); got != readable(in) {
 		t.Errorf("isText(%q) = %v", in, got)
 	}
+	for _, e := range []*escaping{inText, inJSON} {
+		got, ok := e.append([]byte("x"), in, true)
+		want := "x"
+		if readable(in) {
+			all, _ := e.append(nil, in, false)
+			want += string(all)
+		}
+		if string(got) != want || ok != readable(in) {
+			t.Errorf("readable, %q is %s, %v", in, got, ok)
+		}
+	}
 	if got := string(appendHex([]byte("x"), in)); got != "x"+hex.EncodeToString(in) {
 		t.Errorf("%q in hexadecimal is %s", in, got)
 	}
@@ -71,6 +83,30 @@ func TestBytesAtOnce(t *testing.T) {
 				checkBytes(t, s[:min(len(s), at+1+c%9)])
 			}
 		}
+	}
+}
+
+// What is escaped takes no more memory than it needs: reports keep much of it.
+func TestEscapeAllocatesItsTextOnly(t *testing.T) {
+	b := []byte("PRD00001_온도\x00\\")
+	if n := testing.AllocsPerRun(100, func() { _ = Escape(b) }); n > 1 {
+		t.Errorf("%.1f allocations", n)
+	}
+}
+
+// The same holds for bytes that are written in several pieces.
+func TestManyBytesAtOnce(t *testing.T) {
+	parts := []string{"plain", "\"", "\\", "\x00", "\n", "\xff", "온도", "\u202e", "😀", "\xed\x95", "é"}
+	for i := range 2000 {
+		var b []byte
+		few := parts[:1+rand.IntN(len(parts))]
+		for range rand.IntN(300) {
+			b = append(b, few[rand.IntN(len(few))]...)
+		}
+		if i%2 == 0 {
+			b = bytes.ToValidUTF8(bytes.ReplaceAll(b, []byte{0}, nil), nil)
+		}
+		checkBytes(t, b)
 	}
 }
 
@@ -103,6 +139,22 @@ func TestNumbers(t *testing.T) {
 		}
 		if got := string(appendRight([]byte("x"), v, 6)); v >= 0 && got != fmt.Sprintf("x%6d", v) {
 			t.Errorf("%d is written as %q", v, got)
+		}
+	}
+}
+
+// Digits are those of the number where the halves and the quarters of it change.
+func TestDigits(t *testing.T) {
+	for high := range uint64(fourDigits) {
+		for _, v := range []uint64{high * fourDigits, high*fourDigits + fourDigits - 1, high*fourDigits + high} {
+			b := binary.LittleEndian.AppendUint64(nil, zeros+digitsOf(v))
+			if got, want := string(b), fmt.Sprintf("%08d", v); got != want {
+				t.Fatalf("%s are the digits of %s", got, want)
+			}
+		}
+		b := binary.LittleEndian.AppendUint64(nil, fourZeros+lastDigits(high))
+		if got, want := string(b[:4]), fmt.Sprintf("%04d", high); got != want {
+			t.Fatalf("%s are the last digits of %s", got, want)
 		}
 	}
 }

@@ -20,8 +20,18 @@ const (
 	secondsOfDay = 24 * 60 * 60
 )
 
-// append writes RFC 3339 with nanoseconds.
+// timeSize is the size of RFC 3339 with nanoseconds.
+const timeSize = len(dateLayout) + len("000000000Z")
+
+// append appends RFC 3339 with nanoseconds.
 func (c *clock) append(b []byte, ns int64) []byte {
+	b = extend(b, timeSize)
+	c.write((*[timeSize]byte)(b[len(b)-timeSize:]), ns)
+	return b
+}
+
+// write writes it.
+func (c *clock) write(b *[timeSize]byte, ns int64) {
 	frac := ns - c.start
 	if uint64(frac) >= 1e9 || !c.known {
 		sec := ns / 1e9
@@ -31,14 +41,11 @@ func (c *clock) append(b []byte, ns int64) []byte {
 		c.turn(sec)
 		frac = ns - c.start
 	}
-	at := len(b)
-	b = extend(b, len(c.date)+10)
-	*(*[len(dateLayout)]byte)(b[at:]) = c.date
-	f := (*[10]byte)(b[at+len(c.date):])
-	f[0] = byte('0' + frac/eightDigits)
-	binary.LittleEndian.PutUint64(f[1:9], zeros+digitsOf(uint64(frac%eightDigits)))
-	f[9] = 'Z'
-	return b
+	short := uint32(frac) // is divided faster
+	*(*[len(dateLayout)]byte)(b[:]) = c.date
+	b[len(dateLayout)] = byte('0' + short/eightDigits)
+	binary.LittleEndian.PutUint64(b[len(dateLayout)+1:], zeros+digitsOf(uint64(short%eightDigits)))
+	b[timeSize-1] = 'Z'
 }
 
 // turn sets the clock.

@@ -149,7 +149,7 @@ func (w *csvWriter) Violation(v *dissect.Violation) {
 	}
 	w.cell = append(w.cell[:0], num(v.Number), v.Rule.ID, v.Severity().String(), v.BlameName(), num(int64(v.Conn.Stream)),
 		v.From.String(), some(v.Frame), numbers(v.Packets), w.stamp(v.Time), num(v.Offset), num(v.Length),
-		hexBytes(v, w.o.ShowSecrets), v.Message, v.Hint, v.Reason.String(), numbers(v.Evidence),
+		violationBytes(v, w.o.ShowSecrets), v.Message, v.Hint, v.Reason.String(), numbers(v.Evidence),
 		strings.Join(words(v.Caveat), " "))
 	w.write()
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/bits"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"unicode"
@@ -13,84 +12,167 @@ import (
 	"github.com/nubishark/nubishark/dissect"
 )
 
-const hexDigits = "0123456789abcdef"
-
 // Escape shows bytes from the wire as UTF-8; a byte of what is not printable stands as \xNN, a
 // backslash as \\. Controls of terminals and of text direction are not printable.
-func Escape(b []byte) string { return string(AppendEscaped(nil, b)) }
+func Escape(b []byte) string {
+	var most [len(room{})]byte
+	return string(AppendEscaped(most[:0], b))
+}
 
 // AppendEscaped appends what Escape returns.
-func AppendEscaped[S string | []byte](out []byte, b S) []byte { return appendWire(out, b, `\`) }
-
-// appendJSONWire appends what Escape returns as it stands in a JSON string.
-func appendJSONWire[S string | []byte](out []byte, b S) []byte { return appendWire(out, b, `\\`) }
-
-// appendWire appends what Escape returns; a backslash in it is written as given, which tells where it will stand: two in a JSON
-// string, where a quote has one, too.
-func appendWire[S string | []byte](out []byte, b S, backslash string) []byte {
-	quote := uint64(backslashes)
-	if len(backslash) > 1 {
-		quote = quotes
-	}
-	for len(b) > 0 {
-		if cap(out)-len(out) < 8 {
-			out = slices.Grow(out, len(b)+8)
-		}
-		x := first8(b)
-		special := specialBytes(x, backslashes, quote)
-		binary.LittleEndian.PutUint64(out[len(out):len(out)+8], x)
-		// Where the next bytes stand does not depend on these, if they are plain, so that it is known before they are looked at.
-		if len(b) >= 8 && special == 0 {
-			out, b = out[:len(out)+8], b[8:]
-			continue
-		}
-		if len(b) < 8 && special<<(64-8*len(b)) == 0 {
-			return out[:len(out)+len(b)]
-		}
-		n := bits.TrailingZeros64(special) / 8
-		out, b = out[:len(out)+n], b[n:]
-		if b[0] == '"' { // it is plain where no JSON is written
-			out, b = append(out, '\\', '"'), b[1:]
-			continue
-		}
-		var size int
-		out, size = appendRune(out, []byte(b[:min(len(b), utf8.UTFMax)]), backslash)
-		b = b[size:]
-	}
+func AppendEscaped[S string | []byte](out []byte, b S) []byte {
+	out, _ = inText.append(out, []byte(b), false)
 	return out
 }
 
-// appendRune appends the first character of bytes from the wire, and returns how many bytes it has.
-func appendRune(out, b []byte, backslash string) (_ []byte, size int) {
-	switch c := b[0]; {
-	case c == '\\':
-		return append(append(out, backslash...), backslash...), 1
-	case c >= ' ' && c < 0x7f:
-		return append(out, c), 1
-	case c < utf8.RuneSelf:
-		return appendByte(out, c, backslash), 1
-	}
-	r, size := decodeRune(b)
-	if r == utf8.RuneError && size == 1 || !isPrint(r) {
-		for _, c := range b[:size] {
-			out = appendByte(out, c, backslash)
-		}
-		return out, size
-	}
-	return append(out, b[:size]...), size
+// appendJSONWire appends what Escape returns as it stands in a JSON string.
+func appendJSONWire[S string | []byte](out []byte, b S) []byte {
+	out, _ = inJSON.append(out, []byte(b), false)
+	return out
 }
 
-// appendByte appends a byte of what is not printable.
-func appendByte(out []byte, c byte, backslash string) []byte {
-	return append(append(out, backslash...), 'x', hexDigits[c>>4], hexDigits[c&15])
+// escaping is a way to write what Escape returns.
+type escaping struct {
+	// alone is what stands for a byte that is no part of a character of several, the first byte as the lowest, and the size of it in
+	// the highest byte.
+	alone [256]uint64
+	quote uint64 // what does not stand for itself beside the backslash, eight times
 }
+
+var inText, inJSON = newEscaping(`\`, deletes), newEscaping(`\\`, quotes)
+
+// newEscaping returns the way in which a backslash is written as given.
+func newEscaping(backslash string, quote uint64) *escaping {
+	e := &escaping{quote: quote}
+	for i := range e.alone {
+		c := byte(i)
+		s := string([]byte{c})
+		switch {
+		case c == '\\':
+			s = backslash + backslash
+		case c == byte(quote) && c == '"':
+			s = `\"`
+		case c < ' ' || c >= 0x7f:
+			s = backslash + "x" + string([]byte{hexDigits[c>>4], hexDigits[c&15]})
+		}
+		e.alone[c] = first8([]byte(s)) | uint64(len(s))<<56
+	}
+	return e
+}
+
+// append appends bytes, or nothing if they are to be readable and are not.
+func (e *escaping) append(out, b []byte, readable bool) (_ []byte, ok bool) {
+	line := out
+	for rest := b; len(rest) > 0; {
+		var r *room
+		line, r = behind(line)
+		n := 0
+		for n < mostBounded-2*mostAtOnce && len(rest) > 0 {
+			size := min(len(rest), 8)
+			var x uint64
+			switch {
+			case size == 8:
+				x = binary.LittleEndian.Uint64(rest)
+			case len(b) >= 8:
+				x = binary.LittleEndian.Uint64(b[len(b)-8:])>>(64-8*size&63) | spaces<<(8*size&63)
+			default:
+				x = fewer(rest) | spaces<<(8*size&63)
+			}
+			// Where the next bytes stand does not depend on these, if they are plain, so that it is known before they are looked at.
+			special := specialBytes(x, backslashes, e.quote)
+			if special == 0 {
+				n, rest = r.word(n, x, size), rest[size:]
+				continue
+			}
+			strange := specialBytes(x, deletes, deletes)
+			if strange == 0 {
+				n = e.byte(r, n, x)
+				n = e.byte(r, n, x>>8)
+				n = e.byte(r, n, x>>16)
+				n = e.byte(r, n, x>>24)
+				n = e.byte(r, n, x>>32)
+				n = e.byte(r, n, x>>40)
+				n = e.byte(r, n, x>>48)
+				n = e.byte(r, n, x>>56)
+				n, rest = n-8+size, rest[size:]
+				continue
+			}
+			plain, until := bits.TrailingZeros64(special), bits.TrailingZeros64(strange)
+			n = r.word(n, x, plain/8)
+			for at := plain &^ 7; at < until&^7; at += 8 {
+				n = e.byte(r, n, x>>(at&63))
+			}
+			rest = rest[until/8:]
+			n, size = e.strange(r, n, rest, readable)
+			if size == 0 {
+				return out, false
+			}
+			rest = rest[size:]
+		}
+		line = line[:len(line)+n]
+	}
+	return line, len(b) > 0
+}
+
+// byte writes the lowest byte of a word as it stands alone.
+func (e *escaping) byte(r *room, n int, x uint64) int {
+	y := e.alone[byte(x)]
+	return r.word(n, y, int(y>>56))
+}
+
+// strange writes the first characters of some bytes, as long as they are not ASCII, or else the first byte. It returns how many
+// bytes they have, 0 if they are to be readable and are not.
+func (e *escaping) strange(r *room, n int, b []byte, readable bool) (_, size int) {
+	for size == 0 || size < len(b) && b[size] >= utf8.RuneSelf && size < mostAtOnce/8 {
+		if remembered(three(b[size:])) {
+			n = r.word(n, uint64(b[size])|uint64(b[size+1])<<8|uint64(b[size+2])<<16, 3)
+			size += 3
+			continue
+		}
+		c, k := rune(b[size]), 1
+		if c >= utf8.RuneSelf {
+			c, k = decodeRune(b[size:])
+		}
+		switch {
+		case k > 1 && isPrint(c):
+			for i := range k {
+				r.char(n+i, b[size+i])
+			}
+			n += k
+		case readable && c != '\n' && c != '\r' && c != '\t':
+			return n, 0
+		default:
+			for i := range k {
+				n = e.byte(r, n, uint64(b[size+i]))
+			}
+		}
+		size += k
+	}
+	return n, size
+}
+
+const spaces = ' ' * everyByte
 
 // decodeRune is utf8.DecodeRune, which asks more of the three bytes that most characters have where there are more than a few letters.
 func decodeRune(b []byte) (rune, int) {
-	if len(b) >= 3 && b[0] > 0xe0 && b[0] < 0xed && b[1]&0xc0 == 0x80 && b[2]&0xc0 == 0x80 {
-		return rune(b[0]&0xf)<<12 | rune(b[1]&0x3f)<<6 | rune(b[2]&0x3f), 3
+	if r := three(b); r != 0 {
+		return r, 3
 	}
 	return utf8.DecodeRune(b)
+}
+
+// three returns a character of three bytes, or 0 for any other and for some of those.
+func three(b []byte) rune {
+	if len(b) >= 3 && b[0] > 0xe0 && b[0] < 0xed && b[1]&0xc0 == 0x80 && b[2]&0xc0 == 0x80 {
+		return rune(b[0]&0xf)<<12 | rune(b[1]&0x3f)<<6 | rune(b[2]&0x3f)
+	}
+	return 0
+}
+
+// remembered reports whether a character of at most three bytes is known to be printable.
+func remembered(r rune) bool {
+	known := printable[uint16(r)>>8].Load()
+	return known != nil && known[r>>6&3]>>(r&63)&1 == 1
 }
 
 // isPrint is unicode.IsPrint, which looks each character up in tables; of those that most texts are written in, what it says is
@@ -121,25 +203,27 @@ func isText(b []byte) bool {
 		return false
 	}
 	for len(b) > 0 {
-		n := plainBytes(first8(b), deletes, deletes)
+		n := min(plainBytes(first8(b), deletes, deletes), len(b))
 		b = b[n:]
-		if n == 8 || len(b) == 0 {
+		if n == 8 {
 			continue
 		}
-		r, size := rune(b[0]), 1
-		if r >= utf8.RuneSelf {
-			r, size = decodeRune(b)
+		for len(b) > 0 && (b[0] < ' ' || b[0] >= 0x7f) { // mostly those of a word come together
+			r, size := rune(b[0]), 1
+			if r >= utf8.RuneSelf {
+				r, size = decodeRune(b)
+			}
+			if r == utf8.RuneError && size == 1 || !isPrint(r) && r != '\n' && r != '\r' && r != '\t' {
+				return false
+			}
+			b = b[size:]
 		}
-		if r == utf8.RuneError && size == 1 || !isPrint(r) && r != '\n' && r != '\r' && r != '\t' {
-			return false
-		}
-		b = b[size:]
 	}
 	return true
 }
 
-// hexBytes shows a violation's bytes; where a secret is, two stars stand for each byte.
-func hexBytes(v *dissect.Violation, showSecrets bool) string {
+// violationBytes shows a violation's bytes; where a secret is, two stars stand for each byte.
+func violationBytes(v *dissect.Violation, showSecrets bool) string {
 	b := []byte(hex.EncodeToString(v.Bytes))
 	if !showSecrets {
 		for _, s := range v.Secret {

@@ -200,7 +200,7 @@ func wireField(f protocol.Field) accessor {
 	case protocol.Letter, protocol.ID, protocol.Text:
 		a.Kind = filter.Text
 		get = func(_ *subject, _ int, v *dissect.FieldValue) (filter.Value, bool) {
-			return filter.Value{Bytes: AppendEscaped(nil, v.Trimmed())}, true
+			return filter.Value{Bytes: []byte(Escape(v.Trimmed()))}, true
 		}
 	case protocol.Length:
 		a.Kind, a.Max = filter.Number, 0xffff

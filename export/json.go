@@ -14,6 +14,8 @@ type jsonWriter struct {
 	array bool
 	open  bool
 	line  []byte // so far
+
+	frames, packets, transactions, requests series
 }
 
 // start returns what stands before an object.
@@ -30,13 +32,17 @@ func (w *jsonWriter) start() []byte {
 	return b
 }
 
-// finish ends an object.
-func (w *jsonWriter) finish(b []byte) {
-	b = append(b, '}')
-	if !w.array {
-		b = append(b, '\n')
+// closed returns an object with its end.
+func (w *jsonWriter) closed(b []byte) []byte {
+	return append(b, "}\n"[:w.endSize()]...)
+}
+
+// endSize is the size of the end of an object and a line; in an array the line ends later.
+func (w *jsonWriter) endSize() int {
+	if w.array {
+		return 1
 	}
-	w.base.end(b)
+	return 2
 }
 
 func (w *jsonWriter) begin(record string) {
@@ -45,7 +51,7 @@ func (w *jsonWriter) begin(record string) {
 	w.line = append(b, '"')
 }
 
-func (w *jsonWriter) end() { w.finish(w.line) }
+func (w *jsonWriter) end() { w.base.end(w.closed(w.line)) }
 
 func (w *jsonWriter) name(k string) {
 	w.line = append(w.line, k...)
@@ -144,7 +150,7 @@ func (w *jsonWriter) Violation(v *dissect.Violation) {
 	w.time(`,"time":`, v.Time)
 	w.num(`,"offset":`, v.Offset)
 	w.num(`,"length":`, v.Length)
-	w.str(`,"bytes":`, hexBytes(v, w.o.ShowSecrets))
+	w.str(`,"bytes":`, violationBytes(v, w.o.ShowSecrets))
 	w.str(`,"message":`, v.Message)
 	w.str(`,"hint":`, v.Hint)
 	w.caveat(v.Caveat)

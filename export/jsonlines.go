@@ -20,14 +20,59 @@ var types, asks = func() (types, asks [256]string) {
 	return types, asks
 }()
 
+// requests are, for the letters of the protocol, what stands between the length of a request and its session ID; responses that of a
+// response, and asked that between the stream of a transaction and its requester, by the letters of the requests.
+var requests, responses, asked = func() (requests, responses, asked [256]*long) {
+	for _, c := range []byte(protocol.Letters) {
+		requests[c] = newLong(types[c] + sessionKey)
+		responses[c] = newLong(types['R'] + asks[c] + sessionKey)
+		asked[c] = newLong(types[c])
+	}
+	return requests, responses, asked
+}()
+
+const sessionKey = `,"session_id":"`
+
 // fieldKeys are the keys of fields, textKeys those of their texts, both with the quote behind them, by the places of the fields'
 // names.
-var fieldKeys, textKeys = func() (names, texts []string) {
+var fieldKeys, textKeys = func() (names, texts []piece) {
 	for _, name := range protocol.FieldNames {
-		names, texts = append(names, key(name)+`"`), append(texts, key(name+"_text")+`"`)
+		names, texts = append(names, newPiece(key(name)+`"`)), append(texts, newPiece(key(name+"_text")+`"`))
 	}
 	return names, texts
 }()
+
+// What stands between the values of a packet.
+var (
+	frameStart     = newPiece(`{"record":"frame","number":`)
+	streamKey      = newShort(`,"stream":`)
+	packetsKey     = newShort(`,"packets":[`)
+	timeKey        = newShort(`],"time":"`)
+	dstKey         = newShort(`","dst":"`)
+	offsetKey      = newShort(`","offset":`)
+	lengthKey      = newShort(`,"length":`)
+	transactionKey = newShort(`,"transaction":`)
+	sealStart      = newShort(masked)
+	noViolations   = newPiece(`,"violations":[]`)
+
+	transactionStart = newLong(`{"record":"transaction","number":`)
+	transactionID    = newShort(`","session_id":"`)
+	answeredKey      = newPiece(`","state":"answered","request":`)
+	responseKey      = newShort(`,"response":`)
+	startKey         = newShort(`,"time":"`)
+	latencyKey       = newShort(`","latency_ns":`)
+
+	fromKeys, requesterKeys = func() (from, requester [3]piece) {
+		for s := range from {
+			side := protocol.Side(s).String()
+			from[s], requester[s] = newPiece(`","from":"`+side+`","src":"`), newPiece(`,"from":"`+side+`","device":"`)
+		}
+		return from, requester
+	}()
+)
+
+// objectEnd is the end of an object and a line.
+const objectEnd = '}' | '\n'<<8
 
 // Frame implements dissect.Sink.
 func (w *jsonWriter) Frame(f *dissect.Frame) {
@@ -35,7 +80,55 @@ func (w *jsonWriter) Frame(f *dissect.Frame) {
 	if !w.shows(Packets) {
 		return
 	}
-	b := append(w.start(), `{"record":"frame","number":`...)
+	start := w.start()
+	b, ok := w.usualHead(start, f)
+	if !ok {
+		b = w.head(start, f)
+	}
+	for i := range f.Fields {
+		if v := &f.Fields[i]; v.At >= protocol.HeaderSize {
+			b = w.field(b, f.Conn, v)
+		}
+	}
+	w.base.end(w.tail(b, f))
+}
+
+// usualHead appends what stands before the fields of a packet that came in one capture packet, as head does.
+func (w *jsonWriter) usualHead(b []byte, f *dissect.Frame) (_ []byte, ok bool) {
+	kind := requests[f.Letter]
+	if f.RequestLetter != 0 && f.Letter == 'R' {
+		kind = responses[f.RequestLetter]
+	}
+	src, dst := f.Conn.Ends(f.From)
+	id, ok := plainID(f.SessionID)
+	if !ok || len(f.Packets) != 1 || src.Size == 0 || dst.Size == 0 || kind == nil || f.RequestLetter != 0 && f.Letter != 'R' {
+		return nil, false
+	}
+	b, r := behind(b)
+	n := r.piece(0, &frameStart)
+	n = w.frames.write(r, n, f.Number)
+	n = r.short(n, &streamKey)
+	n = r.num(n, int64(f.Conn.Stream))
+	n = r.short(n, &packetsKey)
+	n = w.packets.write(r, n, f.Packets[0])
+	n = r.short(n, &timeKey)
+	n = r.time(n, &w.clock, f.Time)
+	n = r.piece(n, &fromKeys[f.From])
+	n = r.end(n, src)
+	n = r.short(n, &dstKey)
+	n = r.end(n, dst)
+	n = r.short(n, &offsetKey)
+	n = r.num(n, f.Offset)
+	n = r.short(n, &lengthKey)
+	n = r.num(n, int64(f.Length))
+	n = r.long(n, kind)
+	n = r.word(n, id, protocol.SessionIDSize)
+	return b[:len(b)+r.char(n, '"')], true
+}
+
+// head appends what stands before the fields of a packet.
+func (w *jsonWriter) head(b []byte, f *dissect.Frame) []byte {
+	b = append(b, `{"record":"frame","number":`...)
 	b = appendNum(b, f.Number)
 	b = append(b, `,"stream":`...)
 	b = appendNum(b, int64(f.Conn.Stream))
@@ -56,53 +149,68 @@ func (w *jsonWriter) Frame(f *dissect.Frame) {
 	if f.RequestLetter != 0 {
 		b = append(b, asks[f.RequestLetter]...)
 	}
-	b = append(b, `,"session_id":"`...)
-	b = append(appendJSONWire(b, f.SessionID), '"')
-	for i := range f.Fields {
-		b = w.field(b, f.Conn, &f.Fields[i])
+	b = append(b, sessionKey...)
+	return append(appendJSONWire(b, f.SessionID), '"')
+}
+
+// field appends what a field of a packet adds, behind its header.
+func (w *jsonWriter) field(b []byte, c *dissect.Conn, v *dissect.FieldValue) []byte {
+	if !v.Complete || v.Kind == protocol.Length {
+		return b
 	}
+	k := v.Place()
+	b, r := behind(b)
+	if v.Secret && !w.o.ShowSecrets {
+		n := r.short(r.piece(0, &fieldKeys[k]), &sealStart)
+		n = r.word(n, seal(c, v.Trimmed()), 2*maskSize)
+		return b[:len(b)+r.char(n, '"')]
+	}
+	n := r.piece(0, &fieldKeys[k])
+	switch v.Kind {
+	case protocol.Text, protocol.ID:
+		b = append(appendJSONWire(b[:len(b)+n], v.Trimmed()), '"')
+	case protocol.Payload:
+		b = append(appendHex(b[:len(b)+n], v.Value), '"')
+		if !v.Secret {
+			c, r := behind(b)
+			c = c[:len(c)+r.piece(0, &textKeys[k])]
+			if c, ok := inJSON.append(c, v.Value, true); ok {
+				b = append(c, '"')
+			}
+		}
+	case protocol.StatusNum:
+		b = b[:len(b)+r.num(n-1, int64(v.Value[0]))]
+	case protocol.Code:
+		b = append(b[:len(b)+n], "0x"...)
+		b = append(appendHex(b, v.Value), '"')
+	}
+	return b
+}
+
+// tail appends what stands behind the fields of a packet.
+func (w *jsonWriter) tail(b []byte, f *dissect.Frame) []byte {
 	if f.Missing > 0 {
 		b = append(b, `,"missing_bytes":`...)
 		b = appendNum(b, int64(f.Missing))
 	}
+	b, r := behind(b)
+	n := 0
 	if f.Transaction != 0 {
-		b = append(b, `,"transaction":`...)
-		b = appendNum(b, f.Transaction)
+		n = w.transactions.write(r, r.short(0, &transactionKey), f.Transaction)
 	}
-	b = append(b, `,"violations":[`...)
-	for i, r := range f.Violations {
+	if len(f.Violations) == 0 {
+		n = r.piece(n, &noViolations)
+		n = r.word(n, objectEnd, w.endSize())
+		return b[:len(b)+n]
+	}
+	b = append(b[:len(b)+n], `,"violations":[`...)
+	for i, v := range f.Violations {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendJSON(b, r.ID)
+		b = appendJSON(b, v.ID)
 	}
-	w.finish(append(b, ']'))
-}
-
-// field appends what a field of a packet adds.
-func (w *jsonWriter) field(b []byte, c *dissect.Conn, v *dissect.FieldValue) []byte {
-	if !v.Complete || v.At < protocol.HeaderSize || v.Kind == protocol.Length {
-		return b
-	}
-	k := fieldKeys[v.Place()]
-	if v.Secret && !w.o.ShowSecrets {
-		return append(appendSealed(append(b, k...), c, v.Trimmed()), '"')
-	}
-	switch v.Kind {
-	case protocol.Text, protocol.ID:
-		b = append(appendJSONWire(append(b, k...), v.Trimmed()), '"')
-	case protocol.Payload:
-		b = append(appendHex(append(b, k...), v.Value), '"')
-		if !v.Secret && isText(v.Value) {
-			b = append(appendJSONWire(append(b, textKeys[v.Place()]...), v.Value), '"')
-		}
-	case protocol.StatusNum:
-		b = appendNum(append(b, k[:len(k)-1]...), int64(v.Value[0]))
-	case protocol.Code:
-		b = append(append(b, k...), "0x"...)
-		b = append(appendHex(b, v.Value), '"')
-	}
-	return b
+	return w.closed(append(b, ']'))
 }
 
 // Transaction implements dissect.Sink.
@@ -111,7 +219,48 @@ func (w *jsonWriter) Transaction(t *dissect.Transaction) {
 	if !w.shows(Transactions) {
 		return
 	}
-	b := append(w.start(), `{"record":"transaction","number":`...)
+	start := w.start()
+	b, ok := w.answered(start, t)
+	if !ok {
+		b = w.transaction(start, t)
+	}
+	w.base.end(b)
+}
+
+// answered appends a transaction that was answered as it should be, as transaction does.
+func (w *jsonWriter) answered(b []byte, t *dissect.Transaction) (_ []byte, ok bool) {
+	kind := asked[t.Letter]
+	id, ok := plainID(t.SessionID)
+	if !ok || kind == nil || t.State != dissect.Answered || t.Request == 0 || t.Response == 0 || t.HasError || t.Reason != dissect.NoReason {
+		return nil, false
+	}
+	b, r := behind(b)
+	n := r.long(0, transactionStart)
+	n = w.transactions.write(r, n, t.Number)
+	n = r.short(n, &streamKey)
+	n = r.num(n, int64(t.Conn.Stream))
+	n = r.long(n, kind)
+	n = r.piece(n, &requesterKeys[t.From])
+	if n, ok = r.plain(n, t.Device); !ok {
+		return nil, false
+	}
+	n = r.short(n, &transactionID)
+	n = r.word(n, id, protocol.SessionIDSize)
+	n = r.piece(n, &answeredKey)
+	n = w.requests.write(r, n, t.Request)
+	n = r.short(n, &responseKey)
+	n = w.frames.write(r, n, t.Response)
+	n = r.short(n, &startKey)
+	n = r.time(n, &w.clock, t.RequestTime)
+	n = r.short(n, &latencyKey)
+	n = r.num(n, t.ResponseTime-t.RequestTime)
+	n = r.word(n, objectEnd, w.endSize())
+	return b[:len(b)+n], true
+}
+
+// transaction appends a transaction.
+func (w *jsonWriter) transaction(b []byte, t *dissect.Transaction) []byte {
+	b = append(b, `{"record":"transaction","number":`...)
 	b = appendNum(b, t.Number)
 	b = append(b, `,"stream":`...)
 	b = appendNum(b, int64(t.Conn.Stream))
@@ -147,5 +296,14 @@ func (w *jsonWriter) Transaction(t *dissect.Transaction) {
 		w.str(`,"error":`, meaning(t.ErrorCode))
 	}
 	w.reason(t.Reason, t.Evidence)
-	w.end()
+	return w.closed(w.line)
+}
+
+// plainID returns a session ID, the first byte as the lowest, if it stands for itself in a JSON string.
+func plainID(b []byte) (id uint64, ok bool) {
+	if len(b) != protocol.SessionIDSize {
+		return 0, false
+	}
+	id = word(b)
+	return id, specialBytes(id, backslashes, quotes) == 0
 }

@@ -21,18 +21,27 @@ func appendMask(out, b []byte) []byte {
 	return appendHex(append(out, masked...), sum[:maskSize])
 }
 
-// appendSealed appends what stands for a secret of a connection, which remembers that of its token.
+// appendSealed appends what stands for a secret of a connection.
 func appendSealed(out []byte, c *dissect.Conn, b []byte) []byte {
-	if len(b) != protocol.TokenSize {
-		return appendMask(out, b)
-	}
+	return binary.LittleEndian.AppendUint64(append(out, masked...), seal(c, b))
+}
+
+// seal returns what stands behind the word that a mask starts with, the first digit in the lowest byte. The connection remembers
+// that of its token.
+func seal(c *dissect.Conn, b []byte) uint64 {
 	s := &c.Seal
-	if token := (*[protocol.TokenSize]byte)(b); !sameToken(&s.Token, token) || s.Shown[0] == 0 {
-		s.Token = *token
-		sum := sha256.Sum256(b)
-		appendHex(s.Shown[:0], sum[:maskSize])
+	if len(b) != protocol.TokenSize {
+		return newSeal(b)
 	}
-	return append(append(out, masked...), s.Shown[:2*maskSize]...)
+	if token := (*[protocol.TokenSize]byte)(b); !sameToken(&s.Token, token) || s.Shown == 0 {
+		s.Token, s.Shown = *token, newSeal(b)
+	}
+	return s.Shown
+}
+
+func newSeal(b []byte) uint64 {
+	sum := sha256.Sum256(b)
+	return word(appendHex(make([]byte, 0, 2*maskSize), sum[:maskSize]))
 }
 
 // sameToken compares word by word, which takes a fraction of a call.

@@ -7,6 +7,8 @@ type output struct {
 	w   io.Writer
 	buf []byte // what waits, in front of the room
 	err error
+	// eager lines do not wait.
+	eager bool
 }
 
 const (
@@ -29,9 +31,12 @@ func (o *output) line() []byte {
 func (o *output) take(line []byte) {
 	if n := len(o.buf); len(line) > 0 && len(line) <= cap(o.buf)-n && &line[0] == &o.buf[:n+1][n] {
 		o.buf = o.buf[:n+len(line)]
-		return
+	} else {
+		_, _ = o.Write(line) // the error is kept
 	}
-	_, _ = o.Write(line) // the error is kept
+	if o.eager {
+		o.Flush()
+	}
 }
 
 // Write implements io.Writer. The first error is returned from then on.

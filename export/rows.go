@@ -1,7 +1,6 @@
 package export
 
 import (
-	"encoding/hex"
 	"strconv"
 	"strings"
 
@@ -96,15 +95,40 @@ func kindOf(f *dissect.Frame) string {
 	return string(rune(f.Letter))
 }
 
+// names are those of the packets with the letters of the protocol, answerTo says that they answer one with such a letter.
+var names, answerTo = func() (names, answerTo [256]*piece) {
+	for _, c := range []byte(protocol.Letters) {
+		name, answer := newPiece(protocol.Name(c)), newPiece(" to "+protocol.Name(c))
+		names[c], answerTo[c] = &name, &answer
+	}
+	return names, answerTo
+}()
+
+// appendName appends the name of a packet with that of the one that it answers.
+func appendName(b []byte, f *dissect.Frame) []byte {
+	name, answer := names[f.Letter], answerTo[f.RequestLetter]
+	if name == nil || answer == nil && f.RequestLetter != 0 {
+		b = append(b, protocol.Name(f.Letter)...)
+		if f.RequestLetter != 0 {
+			b = append(append(b, " to "...), protocol.Name(f.RequestLetter)...)
+		}
+		return b
+	}
+	b, r := behind(b)
+	n := r.piece(0, name)
+	if answer != nil {
+		n = r.piece(n, answer)
+	}
+	return b[:len(b)+n]
+}
+
 // appendWhat says in a few words what a packet carries.
 func appendWhat(b []byte, f *dissect.Frame, showSecrets bool) []byte {
-	b = append(b, protocol.Name(f.Letter)...)
-	if f.RequestLetter != 0 {
-		b = append(b, " to "...)
-		b = append(b, protocol.Name(f.RequestLetter)...)
-	}
+	b = appendName(b, f)
 	for i := range f.Fields {
-		b = appendField(b, &f.Fields[i], showSecrets)
+		if v := &f.Fields[i]; v.At >= protocol.HeaderSize {
+			b = appendField(b, v, showSecrets)
+		}
 	}
 	if f.Missing > 0 {
 		b = append(b, ", "...)
@@ -124,33 +148,25 @@ func appendWhat(b []byte, f *dissect.Frame, showSecrets bool) []byte {
 
 // appendField says what a field adds, if that helps a reader of lists.
 func appendField(b []byte, v *dissect.FieldValue, showSecrets bool) []byte {
-	if !v.Complete {
+	if !v.Complete || v.Secret && (!showSecrets || v.Kind != protocol.Text) {
 		return b
 	}
-	switch {
-	case v.Kind == protocol.StatusNum:
-		switch v.Value[0] {
-		case 0:
-			return append(b, " failed"...)
-		case 1:
-			return append(b, " ok"...)
+	switch v.Kind {
+	case protocol.StatusNum:
+		if status := v.Value[0]; int(status) < len(statusWords) {
+			b, r := behind(b)
+			return b[:len(b)+r.short(0, &statusWords[status])]
 		}
-		b = append(b, " status "...)
-		return hex.AppendEncode(b, v.Value)
-	case v.Kind == protocol.Code:
+		return appendHex(append(b, " status "...), v.Value)
+	case protocol.Code:
 		code := uint16(v.Value[0])<<8 | uint16(v.Value[1])
 		b = append(b, ' ')
 		b = append(b, errorCode(code)...)
 		b = append(b, ' ')
 		return append(b, meaning(code)...)
-	case v.Kind == protocol.Payload && !v.Secret:
+	case protocol.Payload:
 		return appendPayload(b, v.Value)
-	case v.Kind == protocol.Text && !v.Secret:
-		b = append(b, ' ')
-		b = append(b, v.Name...)
-		b = append(b, '=')
-		return AppendEscaped(b, v.Trimmed())
-	case v.Secret && showSecrets && v.Kind == protocol.Text:
+	case protocol.Text:
 		b = append(b, ' ')
 		b = append(b, v.Name...)
 		b = append(b, '=')
@@ -159,31 +175,34 @@ func appendField(b []byte, v *dissect.FieldValue, showSecrets bool) []byte {
 	return b
 }
 
+var statusWords = [...]short{newShort(" failed"), newShort(" ok")}
+
+// bytesOf stands behind the size of a payload.
+var bytesOf = newShort(" bytes ")
+
 func appendPayload(b, p []byte) []byte {
-	b = append(b, ' ')
-	b = appendNum(b, int64(len(p)))
-	b = append(b, " bytes"...)
+	b, r := behind(b)
+	n := r.num(r.char(0, ' '), int64(len(p)))
+	n = r.short(n, &bytesOf)
+	b = b[:len(b)+n]
 	if len(p) == 0 {
-		return b
+		return b[:len(b)-1]
 	}
-	b = append(b, ' ')
-	text := isText(p)
-	more := len(p) > maxSaidPayload
+	said := p[:min(len(p), maxSaidPayload)]
+	more := len(said) < len(p)
+	begin := said // as text
 	if more {
-		p = p[:maxSaidPayload]
+		for len(begin) > 0 && begin[len(begin)-1]&0xc0 == 0x80 { // no half of a character
+			begin = begin[:len(begin)-1]
+		}
+		if len(begin) > 0 && begin[len(begin)-1] >= 0xc0 {
+			begin = begin[:len(begin)-1]
+		}
 	}
-	if text {
-		for len(p) > 0 && more && p[len(p)-1]&0xc0 == 0x80 { // no half of a character
-			p = p[:len(p)-1]
-		}
-		if more && len(p) > 0 && p[len(p)-1] >= 0xc0 {
-			p = p[:len(p)-1]
-		}
-		b = append(b, '"')
-		b = AppendEscaped(b, p)
-		b = append(b, '"')
+	if text, ok := inText.append(append(b, '"'), begin, true); ok && (!more || isText(p[len(begin):])) {
+		b = append(text, '"')
 	} else {
-		b = appendHex(b, p)
+		b = appendHex(b, said)
 	}
 	if more {
 		b = append(b, "…"...)

@@ -1,12 +1,17 @@
 package export
 
 import (
+	"unicode/utf8"
+
 	"github.com/nubishark/nubishark/dissect"
 	"github.com/nubishark/nubishark/protocol"
 )
 
 // textWriter writes a line for each record as it comes, by appending.
-type textWriter struct{ *base }
+type textWriter struct {
+	*base
+	numbers series
+}
 
 func (w *textWriter) end(b []byte) { w.base.end(append(b, '\n')) }
 
@@ -16,7 +21,53 @@ func (w *textWriter) Frame(f *dissect.Frame) {
 	if !w.shows(Packets) {
 		return
 	}
-	b := appendRight(w.out.line(), f.Number, 6)
+	b := w.out.line()
+	src, dst := f.Conn.Ends(f.From)
+	id, ok := plainID(f.SessionID)
+	if !ok || src.Size == 0 || dst.Size == 0 || f.Number < 0 || f.Letter >= utf8.RuneSelf {
+		w.end(appendWhat(w.head(b, f), f, w.o.ShowSecrets))
+		return
+	}
+	// The same as head appends, where the parts are of the usual size.
+	b, r := behind(b)
+	n := 0
+	if f.Number < wideNumber {
+		n = r.right(0, uint64(f.Number))
+	} else {
+		n = w.numbers.write(r, 0, f.Number)
+	}
+	n = r.char(n, ' ')
+	n = r.time(n, &w.clock, f.Time)
+	n = r.char(n, ' ')
+	n = r.end(n, src)
+	n = r.short(n, &arrow)
+	n = r.end(n, dst)
+	n = r.word(n, ' '|uint64(f.Letter)<<8|' '<<16, 3)
+	n = r.word(n, id, protocol.SessionIDSize)
+	n = r.char(n, ' ')
+	n = r.num(n, int64(f.Length))
+	n = r.char(n, ' ')
+	w.end(appendWhat(b[:len(b)+n], f, w.o.ShowSecrets))
+}
+
+var arrow = newShort(" → ")
+
+// right writes a number below wideNumber, filled up with spaces on its left.
+func (r *room) right(n int, v uint64) int {
+	x := zeros + digitsOf(v)
+	x -= ('0' - ' ') * everyByte & (1<<((64-8*digitCount(v))&63) - 1)
+	return r.word(n, x>>(64-8*numberWidth), numberWidth)
+}
+
+// numberWidth is that of the column of numbers, wideNumber the first one that fills it.
+const (
+	numberWidth = 6
+	wideNumber  = 1e5
+)
+
+// head appends what stands before what a packet carries.
+func (w *textWriter) head(b []byte, f *dissect.Frame) []byte {
+	b = appendRight(b, f.Number, numberWidth)
 	b = append(b, ' ')
 	b = w.clock.append(b, f.Time)
 	b = append(b, ' ')
@@ -27,9 +78,7 @@ func (w *textWriter) Frame(f *dissect.Frame) {
 	b = AppendEscaped(b, f.SessionID)
 	b = append(b, ' ')
 	b = appendNum(b, int64(f.Length))
-	b = append(b, ' ')
-	b = appendWhat(b, f, w.o.ShowSecrets)
-	w.end(b)
+	return append(b, ' ')
 }
 
 // appendRight appends a number that is not negative, filled up with spaces on its left.
@@ -51,7 +100,7 @@ func (w *textWriter) Transaction(t *dissect.Transaction) {
 	if !w.shows(Transactions) {
 		return
 	}
-	b := appendRight(w.out.line(), t.Number, 6)
+	b := appendRight(w.out.line(), t.Number, numberWidth)
 	b = append(b, ' ')
 	b = w.clock.append(b, startOf(t))
 	b = append(b, ' ')

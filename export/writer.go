@@ -87,6 +87,7 @@ func New(w io.Writer, o Options) (Writer, error) {
 		return nil, err
 	}
 	b := &base{out: newOutput(w), o: o, tally: newTally()}
+	b.out.eager = o.Flush
 	switch o.Format {
 	case NDJSON, JSON:
 		return &jsonWriter{base: b, array: o.Format == JSON}, nil
@@ -178,9 +179,8 @@ func (b *base) Flush() error { return b.out.Flush() }
 
 // end ends a line.
 func (b *base) end(line []byte) {
-	b.out.take(line)
 	b.some = true
-	b.flush()
+	b.out.take(line)
 }
 
 func (b *base) flush() {
