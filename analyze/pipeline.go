@@ -15,8 +15,9 @@ import (
 	"github.com/nubishark/nubishark/reassembly"
 )
 
-// depth is the number of batches that are on their way at the same time.
-const depth = 6
+// depth is the number of batches that are on their way at the same time: enough for each stage to go on for a while when another one halts, and
+// few enough to stay near the processors.
+const depth = 12
 
 // maxWorkers bounds the workers that are used unasked.
 const maxWorkers = 8
