@@ -19,6 +19,10 @@ import (
 // few enough to stay near the processors.
 const depth = 12
 
+// manyChanges is what of changes makes a batch a large one: of connections that come and go there is a hundred times as much to remember as of
+// their packets. Then only half of the works are used.
+const manyChanges = 2048
+
 // maxWorkers bounds the workers that are used unasked.
 const maxWorkers = 8
 
@@ -104,11 +108,22 @@ func (p *pipeline) newWork() *work {
 // blocks cannot be interrupted: then it is left behind.
 func (p *pipeline) read(src capture.Source, out chan<- *work) {
 	defer src.Close()
+	var aside []*work // not used as long as batches are large
+	large := false
 	for {
 		select {
 		case w := <-p.free:
+			if large && len(aside) < depth/2 {
+				aside = append(aside, w)
+				continue
+			}
+			if n := len(aside); n > 0 && !large {
+				p.free <- aside[n-1]
+				aside = aside[:n-1]
+			}
 			w.err = src.Next(&w.batch)
-			if p.steps(w, src.Stats(), out) {
+			var last bool
+			if last, large = p.steps(w, src.Stats(), out); last {
 				return
 			}
 		case <-p.stop:
@@ -117,21 +132,21 @@ func (p *pipeline) read(src capture.Source, out chan<- *work) {
 	}
 }
 
-// steps makes the steps of a batch and hands it on. It reports whether it was the last one.
-func (p *pipeline) steps(w *work, stats capture.Stats, out chan<- *work) (last bool) {
+// steps makes the steps of a batch and hands it on. It reports whether it was the last one, and whether it is a large one.
+func (p *pipeline) steps(w *work, stats capture.Stats, out chan<- *work) (last, large bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopped {
-		return true
+		return true, false
 	}
 	p.front.seen.Capture = stats
 	if !p.front.batch(w) {
 		w.err = io.EOF
 	}
 	w.seen = p.front.seen
-	last = w.err != nil // before the work goes its way
-	out <- w            // there are no more of them than places
-	return last
+	last, large = w.err != nil, len(w.changes) > manyChanges // before the work goes its way
+	out <- w                                                 // there are no more of them than places
+	return last, large
 }
 
 // share hands each batch to all workers, and at last the ends of the connections that are left.
