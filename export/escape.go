@@ -50,7 +50,7 @@ func newEscaping(backslash string, quote uint64) *escaping {
 		switch {
 		case c == '\\':
 			s = backslash + backslash
-		case c == byte(quote) && c == '"':
+		case c == '"' && quote == quotes:
 			s = `\"`
 		case c < ' ' || c >= 0x7f:
 			s = backslash + "x" + string([]byte{hexDigits[c>>4], hexDigits[c&15]})

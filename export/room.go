@@ -46,7 +46,7 @@ func (r *room) num(n int, v int64) int {
 	switch u := uint64(v); {
 	case u < fourDigits:
 		size := digitCount(u)
-		return r.word(n, uint64(fourZeros+lastDigits(u))>>((32-8*size)&31), int(size))
+		return r.word(n, (fourZeros+lastDigits(u))>>((32-8*size)&31), int(size))
 	case u < eightDigits:
 		size := digitCount(u)
 		return r.word(n, (zeros+digitsOf(u))>>((64-8*size)&63), int(size))
@@ -120,7 +120,7 @@ func (c *series) write(r *room, n int, v int64) int {
 		return c.turn(r, n, v)
 	}
 	n = r.word(n, c.first, c.size)
-	return r.word(n, uint64(fourZeros+lastDigits(last)), 4)
+	return r.word(n, fourZeros+lastDigits(last), 4)
 }
 
 // turn writes a number with other first digits than the one before.
