@@ -278,6 +278,9 @@ func (f *front) step(ref *capture.Ref) *step {
 func (f *front) segment(s *reassembly.Segment, ref *capture.Ref, first int) (done bool) {
 	f.a.Advanced(f.clock)
 	c, off, to, ok := f.a.Quick(s, ref.Time, ref.Number)
+	if !ok && f.a.Again(s) { // what is told of a packet is not to depend on where batches start
+		c, off, to, ok = f.a.Quick(s, ref.Time, ref.Number)
+	}
 	if !ok {
 		f.at = moment{phase: dissect.ThePacket}
 		f.a.Slow(s, ref.Time, ref.Number)
@@ -310,6 +313,9 @@ func (f *front) segment(s *reassembly.Segment, ref *capture.Ref, first int) (don
 	st := f.step(ref)
 	st.dialogue, st.Mark = dialogue, f.who[s.Part()]
 	st.at, st.n, st.Offset, st.acked, st.ackedIn, st.Dir, st.Push = uint32(at), uint32(len(b)), off, uint32(to), 0, uint8(d), push
+	if to > 0 {
+		f.latest[s.Mark()][(1-d)&1] = 0 // no later one may be told before this one
+	}
 	if len(b) > 0 {
 		st.Letter, st.Hint = b[0], dissect.Hint(b)
 		f.latest[s.Mark()][d&1] = uint32(f.steps) * uint32(s.Alone())
@@ -327,8 +333,9 @@ const maxPrompt = int64(1e9)
 // promptly tells that a direction was acknowledged, in a packet that brings nothing else, together with the bytes that it acknowledges: if those
 // are in the batch, nothing before them was open, and nothing came between that asks for it. A step for each such packet would be a third of all.
 func (f *front) promptly(mark uint32, d reassembly.Direction, to int64, ref *capture.Ref) bool {
-	i := f.latest[mark][d&1] - uint32(f.w.first)
-	if i >= uint32(len(f.w.steps)) {
+	latest := f.latest[mark][d&1]
+	i := latest - uint32(f.w.first)
+	if latest == 0 || i >= uint32(len(f.w.steps)) {
 		return false
 	}
 	st := &f.w.steps[i]

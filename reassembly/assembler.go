@@ -238,6 +238,16 @@ func (a *Assembler) find(list []Segment, is []bool) {
 	prefetch.EachFirst(near[:n]) // of whole, and what it has while it lives
 }
 
+// Again looks for the connection of a segment anew, and reports whether it is another one by now than Find has found: it may have been opened since.
+func (a *Assembler) Again(s *Segment) bool {
+	f := a.parts[s.part].table.find(s.tag)
+	if f == nil || f == s.f {
+		return false
+	}
+	s.f = f
+	return true
+}
+
 // Mark is that of the connection of a segment that Find has looked for; see Conn.Mark.
 func (s *Segment) Mark() uint32 { return s.f.mark }
 
