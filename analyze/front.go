@@ -47,7 +47,7 @@ type moment struct {
 }
 
 // ahead is the number of packets that are looked up at once.
-const ahead = 64
+const ahead = reassembly.AtOnce
 
 // step is what a packet of a batch, or a mark of the clock, brings. It is on its way from one processor to another, so it is as small as
 // a line of their caches.
@@ -318,7 +318,10 @@ func (f *front) segment(s *reassembly.Segment, ref *capture.Ref, first int) (don
 	}
 	if len(b) > 0 {
 		st.Letter, st.Hint = b[0], dissect.Hint(b)
-		f.latest[s.Mark()][d&1] = uint32(f.steps) * uint32(s.Alone())
+		f.latest[s.Mark()][d&1] = 0
+		if s.Alone() {
+			f.latest[s.Mark()][d&1] = uint32(f.steps)
+		}
 	}
 	if f.own {
 		f.assign(st)
@@ -420,14 +423,8 @@ func (f *front) tell(c *reassembly.Conn, k kind, d reassembly.Direction) *change
 	if f.handOn != nil && len(f.w.changes) >= portion {
 		f.begin(f.handOn(f.w))
 	}
-	list := f.w.changes
-	if len(list) == cap(list) {
-		list = append(list, change{})[:len(list)]
-	}
-	list = list[:len(list)+1]
-	f.w.changes = list
-	e := &list[len(list)-1]
-	*e = change{}
+	f.w.changes = append(f.w.changes, change{})
+	e := &f.w.changes[len(f.w.changes)-1]
 	e.party, _ = c.Data.(*party)
 	f.latest[e.party.mark] = [2]uint32{}
 	e.kind, e.dir, e.opener, e.fromStart = k, uint8(d), c.Opener, c.FromStart

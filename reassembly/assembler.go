@@ -204,25 +204,17 @@ func (a *Assembler) Quick(s *Segment, time, packet int64) (c *Conn, off, acked i
 	return c, off, acked, true
 }
 
-// atOnce is the number of segments that Find asks for memory for at the same time.
-const atOnce = 64
+// AtOnce is the largest number of segments that Find looks for at a time.
+const AtOnce = 64
 
 // Find looks for the connections of segments that Quick is to take in soon, and brings near what Quick needs of them; is tells which are
 // segments. Looking for many at once is faster than for one after the other: the processor waits for all of them at the same time.
 func (a *Assembler) Find(list []Segment, is []bool) {
-	for len(list) > 0 {
-		n := min(len(list), atOnce)
-		a.find(list[:n], is[:n])
-		list, is = list[n:], is[n:]
-	}
-}
-
-func (a *Assembler) find(list []Segment, is []bool) {
-	var near [atOnce]unsafe.Pointer
+	var near [AtOnce]unsafe.Pointer
 	n := 0
 	for i := range list {
 		if is[i] {
-			near[n&(atOnce-1)] = a.parts[list[i].part].table.start(list[i].tag)
+			near[n] = a.parts[list[i].part].table.start(list[i].tag)
 			n++
 		}
 	}
@@ -231,7 +223,7 @@ func (a *Assembler) find(list []Segment, is []bool) {
 	for i := range list {
 		if s := &list[i]; is[i] {
 			s.f = a.parts[s.part].table.find(s.tag)
-			near[n&(atOnce-1)] = unsafe.Pointer(s.f)
+			near[n] = unsafe.Pointer(s.f)
 			n++
 		}
 	}
@@ -257,13 +249,10 @@ func (s *Segment) AllAcked() bool {
 	return s.f.acked[d] >= s.f.at[d].next
 }
 
-// Alone is 1 if all that was captured of the direction before the payload of a segment that Quick has taken in was acknowledged, else 0.
-func (s *Segment) Alone() (x uint8) {
+// Alone reports whether all that was captured of the direction before the payload of a segment that Quick has taken in was acknowledged.
+func (s *Segment) Alone() bool {
 	d := s.d & 1
-	if s.f.acked[d] >= s.f.at[d].next-int64(s.Length) {
-		x = 1
-	}
-	return x
+	return s.f.acked[d] >= s.f.at[d].next-int64(s.Length)
 }
 
 // From is the direction of a segment that Quick has taken in.

@@ -18,7 +18,7 @@ func eachFirst(list *unsafe.Pointer, n int)
 // Each brings the lines of all near.
 func Each(list []unsafe.Pointer) { each(unsafe.SliceData(list), len(list)) }
 
-// EachFirst brings the lines of all near, and those of what stands 128 bytes behind.
+// EachFirst brings the lines of all near, and those of what stands 128 bytes behind, which need not be anything: so no pointer leads there.
 func EachFirst(list []unsafe.Pointer) { eachFirst(unsafe.SliceData(list), len(list)) }
 
 // Eight brings five lines near, from that of p on, and those of q, r and s. An address that is none takes longer.
