@@ -25,18 +25,26 @@ type front struct {
 	clock int64  // the latest time so far
 	// ticked is the clock at the end of the last batch.
 	ticked int64
-	steps  int64   // so far
-	own    bool    // workers have lists of their own steps
-	spare  []spare // of each worker
-	// dialogues are those of the connections by their marks; free are marks to be used again. told tells of which directions
-	// acknowledgements are to be told, see tellsOf; latest are the steps of each direction's latest bytes, see promptly.
-	dialogues []*dissect.Dialogue
-	told      []uint8
-	latest    [][2]uint32
-	free      []uint32
+	steps  int64 // so far
+	own    bool  // workers have lists of their own steps
+	// limited tells that not all of the capture may be asked for.
+	limited bool
+	spare   []spare  // of each worker
+	talks   []talk   // of the connections by their marks; that of mark 0 is nobody's
+	free    []uint32 // marks to be used again
 	// prompt is the time in which an acknowledgement is told together with what it acknowledges (ns).
 	prompt int64
 	handOn func(*work) *work // once the capture is over
+}
+
+// talk is what is at hand with each segment of a connection.
+type talk struct {
+	dialogue *dissect.Dialogue // nil while there were no bytes
+	latest   [2]uint32         // the steps of each direction's latest bytes, see promptly
+	told     [2]uint8          // of which directions acknowledgements are to be told, see tellsOf
+	worker   int8
+	_        [5]byte
+	_        uint64 // two to a line of the processor's cache
 }
 
 // moment is when the reassembly does what it does.
@@ -102,8 +110,8 @@ const (
 
 func newFront(opts Options, workers int) *front {
 	f := &front{
-		opts: opts, own: workers > 1, spare: make([]spare, workers),
-		dialogues: make([]*dissect.Dialogue, 1), told: make([]uint8, 1), latest: make([][2]uint32, 1), prompt: maxPrompt,
+		opts: opts, limited: opts.MaxPackets > 0 || opts.MaxDuration > 0, own: workers > 1, spare: make([]spare, workers),
+		talks: make([]talk, 1), prompt: maxPrompt,
 	}
 	if t := opts.Dissect.Timeout; t > 0 {
 		f.prompt = min(f.prompt, int64(t))
@@ -132,7 +140,7 @@ func (f *front) reuse(w *work) {
 			f.a.Reuse(p.conn)
 			s := &f.spare[i]
 			if p.mark != 0 {
-				f.dialogues[p.mark] = nil
+				f.talks[p.mark].dialogue = nil
 				f.free = append(f.free, p.mark)
 				if len(s.dialogues) < maxSpare {
 					s.dialogues = append(s.dialogues, p.dialogue)
@@ -186,24 +194,41 @@ func (f *front) tick() {
 // and whether the run is to stop behind them.
 func (f *front) lookAhead(b *capture.Batch, from int) (n int, last bool) {
 	refs := b.Refs[from:min(from+ahead, len(b.Refs))]
+	n, last = f.count(refs)
+	refs = refs[:n]
+	if found := reassembly.Look(b.Data, refs, &f.segs, &f.found); found < n {
+		f.decode(b, from, n)
+	}
+	f.a.Find(f.segs[:n], &f.found)
+	return n, last
+}
+
+// decode looks for the segments of those of some packets that Look has passed by.
+func (f *front) decode(b *capture.Batch, from, n int) {
+	for i := range n {
+		if !f.found[i] && b.Refs[from+i].Number > 0 {
+			k := b.Packet(from + i)
+			f.found[i] = f.dec.Decode(&k, &f.segs[i])
+		}
+	}
+}
+
+// count takes in what is to be known of packets as such. It returns how many of them are asked for, and whether the run is to stop behind them.
+func (f *front) count(refs []capture.Ref) (n int, last bool) {
+	r := &f.seen
 	for n < len(refs) && !last {
-		ref, s := &refs[n], &f.segs[n]
-		f.found[n] = false
-		if ref.Number > 0 {
+		ref := &refs[n]
+		if usual := ref.Number > 0 && ref.Time >= r.Last && ref.Len >= ref.WireLen && r.Packets > 0 && !f.limited; usual {
+			r.Packets++
+			r.Last, f.time = ref.Time, ref.Time
+		} else if ref.Number > 0 {
 			if f.isOver(ref.Time) {
-				last = true
-				break
+				return n, true
 			}
-			data := b.Data[ref.Off : ref.Off+ref.Len : ref.Off+ref.Len]
-			if f.found[n] = s.Plain(ref.Link, data); !f.found[n] {
-				k := b.Packet(from + n)
-				f.found[n] = f.dec.Decode(&k, s)
-			}
-			last = !f.count(ref)
+			last = !f.countOne(ref)
 		}
 		n++
 	}
-	f.a.Find(f.segs[:n], f.found[:n])
 	return n, last
 }
 
@@ -212,8 +237,8 @@ func (f *front) isOver(time int64) bool {
 	return f.opts.MaxDuration > 0 && f.seen.Packets > 0 && time-f.seen.First > f.opts.MaxDuration
 }
 
-// count takes in what is to be known of a packet as such, and reports whether to go on behind it.
-func (f *front) count(ref *capture.Ref) bool {
+// countOne takes in what is to be known of a packet as such, and reports whether to go on behind it.
+func (f *front) countOne(ref *capture.Ref) bool {
 	r := &f.seen
 	if r.Packets == 0 {
 		r.First, r.Last, f.time = ref.Time, ref.Time, ref.Time
@@ -277,33 +302,34 @@ func (f *front) step(ref *capture.Ref) *step {
 // first of them that the packet brought is the so-many-th.
 func (f *front) segment(s *reassembly.Segment, ref *capture.Ref, first int) (done bool) {
 	f.a.Advanced(f.clock)
-	c, off, to, ok := f.a.Quick(s, ref.Time, ref.Number)
+	off, to, ok := f.a.Quick(s, ref.Time, ref.Number)
 	if !ok && f.a.Again(s) { // what is told of a packet is not to depend on where batches start
-		c, off, to, ok = f.a.Quick(s, ref.Time, ref.Number)
+		off, to, ok = f.a.Quick(s, ref.Time, ref.Number)
 	}
 	if !ok {
 		f.at = moment{phase: dissect.ThePacket}
+		s.Fill(f.w.batch.Data[ref.Off : ref.Off+ref.Len])
 		f.a.Slow(s, ref.Time, ref.Number)
 		return false
 	}
-	d, push, told := s.From(), s.Flags&reassembly.FlagPSH != 0, &f.told[s.Mark()]
-	if to > 0 && !tellsOf(told, 1-d, s.AllAcked()) {
+	t, d := &f.talks[s.Mark()], s.From()&1
+	if to > 0 && !t.tells(d^1, s.AllAcked()) {
 		to = 0
 	}
-	b := s.Payload[:s.Length]
-	if len(b) == 0 && (to == 0 || f.promptly(s.Mark(), 1-d, to, ref)) {
+	if s.Length == 0 && (to == 0 || f.promptly(t, d^1, to, ref)) {
 		return len(f.w.changes) == first
 	}
+	push := s.Flags&reassembly.FlagPSH != 0
+	at, b, there := f.w.bytesOf(s, ref)
 	if len(b) > 0 {
-		*told = noteAnswer(*told, d, dissect.OnlyAnswer(b, push))
+		t.noteAnswer(d, dissect.OnlyAnswer(b, push))
 	}
-	at, there := f.w.place(ref, b)
-	dialogue := f.dialogues[s.Mark()]
-	if len(f.w.changes) > first || !there || dialogue == nil || to > 0 && uint32(to) == 0 {
+	if len(f.w.changes) > first || !there || t.dialogue == nil || to > 0 && uint32(to) == 0 {
 		// There are changes already, or IP fragments were put together elsewhere, or there were no bytes yet, or 4 GiB are acknowledged.
 		f.at = moment{phase: dissect.ThePacket}
+		c := s.Conn()
 		if to > 0 {
-			f.Acked(c, 1-d, to, ref.Number)
+			f.Acked(c, d^1, to, ref.Number)
 		}
 		if len(b) > 0 {
 			f.Chunk(c, d, reassembly.Chunk{Offset: off, Bytes: b, Time: ref.Time, Packet: ref.Number, Push: push})
@@ -311,16 +337,16 @@ func (f *front) segment(s *reassembly.Segment, ref *capture.Ref, first int) (don
 		return false
 	}
 	st := f.step(ref)
-	st.dialogue, st.Mark = dialogue, f.who[s.Part()]
-	st.at, st.n, st.Offset, st.acked, st.ackedIn, st.Dir, st.Push = uint32(at), uint32(len(b)), off, uint32(to), 0, uint8(d), push
+	st.dialogue, st.Mark = t.dialogue, t.worker
+	st.at, st.n, st.Offset, st.acked, st.ackedIn, st.Dir, st.Push = at, uint32(len(b)), off, uint32(to), 0, uint8(d), push
 	if to > 0 {
-		f.latest[s.Mark()][(1-d)&1] = 0 // no later one may be told before this one
+		t.latest[d^1] = 0 // no later one may be told before this one
 	}
 	if len(b) > 0 {
 		st.Letter, st.Hint = b[0], dissect.Hint(b)
-		f.latest[s.Mark()][d&1] = 0
+		t.latest[d] = 0
 		if s.Alone() {
-			f.latest[s.Mark()][d&1] = uint32(f.steps)
+			t.latest[d] = uint32(f.steps)
 		}
 	}
 	if f.own {
@@ -335,8 +361,8 @@ const maxPrompt = int64(1e9)
 
 // promptly tells that a direction was acknowledged, in a packet that brings nothing else, together with the bytes that it acknowledges: if those
 // are in the batch, nothing before them was open, and nothing came between that asks for it. A step for each such packet would be a third of all.
-func (f *front) promptly(mark uint32, d reassembly.Direction, to int64, ref *capture.Ref) bool {
-	latest := f.latest[mark][d&1]
+func (f *front) promptly(t *talk, d reassembly.Direction, to int64, ref *capture.Ref) bool {
+	latest := t.latest[d]
 	i := latest - uint32(f.w.first)
 	if latest == 0 || i >= uint32(len(f.w.steps)) {
 		return false
@@ -349,26 +375,39 @@ func (f *front) promptly(mark uint32, d reassembly.Direction, to int64, ref *cap
 	return true
 }
 
-// What the front keeps of a connection to know which acknowledgements are to be told, of direction 0; the next bits are of direction 1.
+// What the front keeps of a direction to know which acknowledgements are to be told.
 const (
-	askedBit  = 1 // some of the bytes that were not acknowledged yet may be asked about
-	answerBit = 4 // the latest bytes were only an answer
+	askedBit  = 1 << iota // some of the bytes that were not acknowledged yet may be asked about
+	answerBit             // the latest bytes were only an answer
 )
 
 // noteAnswer notes whether bytes of a direction are only an answer, which is 1 then. The first ones behind others are not believed: those may
 // go on in them. It does not branch, because nobody can guess what comes next.
-func noteAnswer(told uint8, d reassembly.Direction, only uint8) uint8 {
-	asked := 1 ^ only&(told>>d/answerBit)
-	return told&^(answerBit<<d) | (askedBit*asked|answerBit*only)<<d
+func (t *talk) noteAnswer(d reassembly.Direction, only uint8) {
+	told := t.told[d&1]
+	t.told[d&1] = told&askedBit | askedBit&^(only&(told>>1)) | only<<1
 }
 
-// tellsOf reports whether an acknowledgement of a direction may be asked about: not if it is all of answers, each a write of its own.
-func tellsOf(told *uint8, d reassembly.Direction, all bool) bool {
-	tells := *told>>d&askedBit != 0
+// tells reports whether an acknowledgement of a direction may be asked about: not if it is all of answers, each a write of its own.
+func (t *talk) tells(d reassembly.Direction, all bool) bool {
+	tells := t.told[d&1]&askedBit != 0
 	if all {
-		*told &^= askedBit << d
+		t.told[d&1] &^= askedBit
 	}
 	return tells
+}
+
+// bytesOf returns the payload of a segment that Quick has taken in, where it stands in the batch's data, and whether it does.
+func (w *work) bytesOf(s *reassembly.Segment, ref *capture.Ref) (at uint32, b []byte, ok bool) {
+	if s.Length == 0 {
+		return 0, nil, true
+	}
+	if at, ok := s.At(); ok {
+		return at, w.batch.Data[at:][:s.Length:s.Length], true
+	}
+	b = s.Payload[:s.Length]
+	place, ok := w.place(ref, b)
+	return uint32(place), b, ok
 }
 
 // place returns where bytes of a packet stand in the batch's data, and whether they do.
@@ -426,10 +465,10 @@ func (f *front) tell(c *reassembly.Conn, k kind, d reassembly.Direction) *change
 	f.w.changes = append(f.w.changes, change{})
 	e := &f.w.changes[len(f.w.changes)-1]
 	e.party, _ = c.Data.(*party)
-	f.latest[e.party.mark] = [2]uint32{}
 	e.kind, e.dir, e.opener, e.fromStart = k, uint8(d), c.Opener, c.FromStart
 	e.phase, e.due, e.order = f.at.phase, f.at.due, f.at.order
-	f.told[e.party.mark] = askedBit | askedBit<<1 // whatever it is, it is not usual
+	t := &f.talks[e.party.mark]
+	t.latest[0], t.latest[1], t.told[0], t.told[1] = 0, 0, askedBit, askedBit // whatever it is, it is not usual
 	return e
 }
 
@@ -457,11 +496,12 @@ func (f *front) converse(c *reassembly.Conn) {
 	p.dialogue = last(&f.spare[p.worker].dialogues)
 	if n := len(f.free); n > 0 {
 		p.mark, f.free = f.free[n-1], f.free[:n-1]
-		f.dialogues[p.mark] = p.dialogue
 	} else {
-		p.mark = uint32(len(f.dialogues))
-		f.dialogues, f.told, f.latest = append(f.dialogues, p.dialogue), append(f.told, 0), append(f.latest, [2]uint32{})
+		p.mark = uint32(len(f.talks))
+		f.talks = append(f.talks, talk{})
 	}
+	t := &f.talks[p.mark]
+	t.dialogue, t.worker = p.dialogue, p.worker
 	c.Mark(p.mark)
 }
 

@@ -65,19 +65,13 @@ type Assembler struct {
 	w     Witness // h, if it is one
 	opts  Options
 	dec   Decoder
+	table table
 	parts [Parts]part
 	stats Stats
 	now   int64
 	due   timers
 	stale int      // of due, at least
 	spare []*whole // memory to be used again
-}
-
-// part is a part of the connections.
-type part struct {
-	table table
-	held  int     // memory of segments behind holes
-	over  []*flow // connections that are over, the oldest first
 }
 
 // New returns an assembler that tells the handler, which may be a Witness.
@@ -106,25 +100,23 @@ func (a *Assembler) Segment(s *Segment, time, packet int64) {
 		s.locate()
 	}
 	a.Advance(time)
-	table := &a.parts[s.part].table
-	s.f = table.find(s.tag)
-	if c, off, to, ok := a.Quick(s, time, packet); ok {
+	s.f = a.table.find(s.tag)
+	if off, to, ok := a.Quick(s, time, packet); ok {
 		if to > 0 && a.w != nil {
-			a.w.Acked(c, 1-s.d, to, packet)
+			a.w.Acked(s.Conn(), 1-s.d, to, packet)
 		}
 		if s.Length > 0 {
-			a.h.Chunk(c, s.d, Chunk{Offset: off, Bytes: s.Payload[:s.Length], Time: time, Packet: packet, Push: s.Flags&FlagPSH != 0})
+			a.h.Chunk(s.Conn(), s.d, Chunk{Offset: off, Bytes: s.Payload[:s.Length], Time: time, Packet: packet, Push: s.Flags&FlagPSH != 0})
 		}
 		return
 	}
 	a.Slow(s, time, packet)
 }
 
-// Slow does what Segment does, for a segment for which Quick has returned false.
+// Slow does what Segment does, for a segment for which Quick has returned false, and whose fields are filled in.
 func (a *Assembler) Slow(s *Segment, time, packet int64) {
 	a.Advance(time)
-	table := &a.parts[s.part].table
-	f, d := table.find(s.tag), Direction(0)
+	f, d := a.table.find(s.tag), Direction(0)
 	if f != nil {
 		d = f.from(s)
 	}
@@ -134,11 +126,11 @@ func (a *Assembler) Slow(s *Segment, time, packet int64) {
 			a.endBoth(f, EndReopen, time, packet)
 		}
 		a.forget(f)
-		table.remove(f)
+		a.remove(f)
 		f = nil
 	}
 	if f == nil {
-		f, d = a.open(s, s.part, time, packet)
+		f, d = a.open(s, time, packet)
 	}
 	s.d = d
 	f.used = true
@@ -167,78 +159,112 @@ func (a *Assembler) Slow(s *Segment, time, packet int64) {
 }
 
 // Quick takes in a segment that Find has looked for, if it is the next one of a connection on which nothing is missing and nothing
-// ends, as most are. It returns the connection, the stream offset of the segment's payload, and how far it acknowledges the other
+// ends, as most are. It returns the stream offset of the segment's payload, and how far it acknowledges the other
 // direction, 0 where that is nothing new; the handler is told nothing. The first bytes of a direction are not for it. Where ok is false, nothing has changed that Slow would not change, too.
 // All timers that are due have run before.
-func (a *Assembler) Quick(s *Segment, time, packet int64) (c *Conn, off, acked int64, ok bool) {
+func (a *Assembler) Quick(s *Segment, time, packet int64) (off, acked int64, ok bool) {
 	f := s.f
-	if f == nil || !f.quiet || s.Flags&(FlagSYN|FlagFIN|FlagRST) != 0 || s.Broken || time < a.now-backStep {
-		return nil, 0, 0, false
+	if f == nil || !f.quiet || s.Flags&(FlagSYN|FlagFIN|FlagRST) != 0 || time < a.now-backStep {
+		return 0, 0, false
+	}
+	seq, ack, id, size := s.Seq, s.Ack, s.id, int64(len(s.Payload))
+	if h := s.head; h != nil {
+		seq, ack, id, size = h.seq(), h.ack(), h.id(), int64(s.size)
+	} else if s.Broken {
+		return 0, 0, false
 	}
 	d, n := f.from(s), int64(s.Length)
 	h, q := &f.at[d], &f.at[1-d]
-	if n > 0 && (h.next == 0 || s.Seq != h.base+uint32(h.next) || n > maxEthernet || len(s.Payload) < s.Length) {
-		return nil, 0, 0, false
+	if n > 0 && (h.next == 0 || seq != h.base+uint32(h.next) || n > maxEthernet || size < n) {
+		return 0, 0, false
 	}
 	if !f.heard(d) {
-		return nil, 0, 0, false
+		return 0, 0, false
 	}
 	if s.Flags&FlagACK != 0 {
-		to := q.next + int64(int32(s.Ack-q.base-uint32(q.next)))
+		to := q.next + int64(int32(ack-q.base-uint32(q.next)))
 		if to > q.next {
-			return nil, 0, 0, false
+			return 0, 0, false
 		}
 		if to > f.acked[1-d] {
 			f.acked[1-d], acked = to, to
 		}
 	}
 	s.d, f.used = d, true
-	c = &f.Conn
-	c.latest[d] = packet
+	f.latest[d] = packet
 	a.stats.Segments++
 	off = h.next
 	if n > 0 {
-		f.remember(d, s, time)
+		f.remember(print(d, seq, id, n), time)
 		h.next += n
 	}
-	return c, off, acked, true
+	return off, acked, true
 }
 
 // AtOnce is the largest number of segments that Find looks for at a time.
 const AtOnce = 64
 
+// Look finds the segments in the most usual of packets, IPv4 in Ethernet without options and with all of the TCP header. It sets is for those
+// that it finds, and returns how many there are. Their fields are not filled in but for the Length and the Flags. For the other packets, Decode is
+// to be asked.
+func Look(data []byte, refs []capture.Ref, list *[AtOnce]Segment, is *[AtOnce]bool) (n int) {
+	for i := range refs {
+		r := &refs[i]
+		is[i] = list[i].look(r.Link, data[r.Off:r.Off+r.Len], r.Off)
+		if is[i] {
+			n++
+		}
+	}
+	return n
+}
+
 // Find looks for the connections of segments that Quick is to take in soon, and brings near what Quick needs of them; is tells which are
 // segments. Looking for many at once is faster than for one after the other: the processor waits for all of them at the same time.
-func (a *Assembler) Find(list []Segment, is []bool) {
+func (a *Assembler) Find(list []Segment, is *[AtOnce]bool) {
 	var near [AtOnce]unsafe.Pointer
-	n := 0
-	for i := range list {
-		if is[i] {
-			near[n] = a.parts[list[i].part].table.start(list[i].tag)
-			n++
+	slots := a.table.slots
+	if len(slots) == 0 {
+		for i := range list {
+			list[i].f = nil
 		}
+		return
 	}
-	prefetch.Each(near[:n])
-	n = 0
+	mask := uint64(len(slots) - 1)
+	list = list[:min(len(list), AtOnce)]
 	for i := range list {
-		if s := &list[i]; is[i] {
-			s.f = a.parts[s.part].table.find(s.tag)
-			near[n] = unsafe.Pointer(s.f)
-			n++
-		}
+		near[i] = unsafe.Pointer(&slots[list[i].tag>>1&mask]) // one of no segment is near already
 	}
-	prefetch.EachFirst(near[:n]) // of whole, and what it has while it lives
+	prefetch.Each(near[:len(list)])
+	for i := range list {
+		s := &list[i]
+		if !is[i] {
+			continue
+		}
+		at := s.tag >> 1 & mask
+		for slots[at].tag != s.tag && slots[at].tag != 0 {
+			at = (at + 1) & mask
+		}
+		s.f = slots[at].f
+		near[i] = unsafe.Pointer(s.f)
+	}
+	prefetch.EachFirst(near[:len(list)]) // of whole, and what it has while it lives
 }
 
 // Again looks for the connection of a segment anew, and reports whether it is another one by now than Find has found: it may have been opened since.
 func (a *Assembler) Again(s *Segment) bool {
-	f := a.parts[s.part].table.find(s.tag)
+	f := a.table.find(s.tag)
 	if f == nil || f == s.f {
 		return false
 	}
 	s.f = f
 	return true
 }
+
+// Conn is the connection of a segment that Quick has taken in.
+func (s *Segment) Conn() *Conn { return &s.f.Conn }
+
+// At is where the payload of a segment stands in the data that Look was given, if that has found it.
+func (s *Segment) At() (at uint32, ok bool) { return s.at, s.head != nil }
 
 // Mark is that of the connection of a segment that Find has looked for; see Conn.Mark.
 func (s *Segment) Mark() uint32 { return s.f.mark }
@@ -269,13 +295,14 @@ func (a *Assembler) bury(f *flow) {
 	rest := *f
 	rest.live, rest.quiet, rest.due = nil, false, 0
 	p := &a.parts[f.part]
-	p.table.replace(f, &rest)
+	a.table.slots[a.table.lookup(f.tag)].f = &rest
+	p.ring[f.slot] = &rest
 	a.forget(f)
 	p.over = append(p.over, &rest)
 	if n := len(p.over); n > maxOver/Parts {
 		// Half at once, so that each is moved about once.
 		for _, old := range p.over[:n/2] {
-			p.table.remove(old)
+			a.remove(old)
 		}
 		p.over = p.over[:copy(p.over, p.over[n/2:])]
 		clear(p.over[len(p.over):n])
@@ -287,8 +314,8 @@ func (a *Assembler) bury(f *flow) {
 const maxOver = 4096
 
 // open starts a connection with its first segment.
-func (a *Assembler) open(s *Segment, no uint8, time, packet int64) (*flow, Direction) {
-	w := a.fresh()
+func (a *Assembler) open(s *Segment, time, packet int64) (*flow, Direction) {
+	w, no := a.fresh(), s.part()
 	f := &w.flow
 	f.live = &w.live
 	f.part, f.Part, f.whole = no, no, w
@@ -308,17 +335,25 @@ func (a *Assembler) open(s *Segment, no uint8, time, packet int64) (*flow, Direc
 		f.half[i].spot, f.half[i].acked = &f.at[i], &f.acked[i]
 		f.half[i].fin, f.half[i].rst = -1, -1
 	}
-	table := &a.parts[no].table
-	if old := table.add(f, s, d, a.opts.MaxConns); old != nil {
+	f.tag, f.first = s.tag, d^s.back
+	a.table.add(f)
+	if old := a.parts[no].add(f, a.opts.MaxConns); old != nil {
 		if !old.over() {
 			a.stats.Evicted++
 			a.endBoth(old, EndEvict, time, 0)
 		}
 		a.forget(old)
-		table.remove(old)
+		a.remove(old)
 	}
 	a.h.Open(&f.Conn)
 	return f, d
+}
+
+// remove takes a connection out of the table, if it is there.
+func (a *Assembler) remove(f *flow) {
+	if a.parts[f.part].remove(f) {
+		a.table.remove(f)
+	}
 }
 
 // maxSpare bounds the memory that is kept to be used again, in connections.
@@ -788,13 +823,13 @@ func (a *Assembler) Close() {
 		}
 		a.endBoth(f, EndFile, a.now, 0)
 	}
-	a.parts = [Parts]part{}
+	a.table, a.parts = table{}, [Parts]part{}
 }
 
 // sorted returns the connections that are not over, in the order in which they were opened.
 func (a *Assembler) sorted() (list []*flow) {
 	for i := range a.parts {
-		for _, f := range a.parts[i].table.ring {
+		for _, f := range a.parts[i].ring {
 			if f != nil && !f.over() {
 				list = append(list, f)
 			}

@@ -2,6 +2,7 @@ package reassembly
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"net/netip"
 
 	"github.com/nubishark/nubishark/capture"
@@ -16,28 +17,33 @@ const (
 	FlagACK
 )
 
-// Segment is a TCP segment that was found in a packet. There is one for each packet on its way, so it is small.
+// Segment is a TCP segment that was found in a packet. There is one for each packet on its way, so it is small, and of the most usual
+// ones, those that Look has found, nothing is copied that can be read where it is.
 type Segment struct {
+	f   *flow  // what Find found
+	tag uint64 // a hash of the endpoints, 0 while it was not asked for
+	// head are the headers as Look has found them, nil if the fields below are filled in.
+	head *headers
+	// Length is the payload's length on the wire.
+	Length int
+	size   int32     // of Payload, if there is a head
+	at     uint32    // where the payload stands in the data that Look was given, if there is a head
+	back   Direction // 0 if the source is the first of the endpoints, in an order that is the same for both directions
+	d      Direction // once Quick or Slow has looked at it
+	Flags  byte
+	// Broken tells that the header's length is not possible: ports and sequence numbers are all
+	// that there is.
+	Broken bool
+
+	Seq, Ack uint32
+	id       uint32 // IP's identification, and TCP's checksum
+	// Payload holds the captured bytes, Length at most; it belongs to the packet, or, after IP
+	// defragmentation, to nobody else.
+	Payload []byte
 	// from and to are the endpoints: of IPv4 the address and the port in 48 bits, of IPv6 the port.
 	from, to uint64
 	// six are the addresses of IPv6, the source's first; nil for IPv4. They belong to the packet.
 	six *[32]byte
-	// Payload holds the captured bytes; it belongs to the packet, or, after IP
-	// defragmentation, to nobody else. Length is the payload's length on the wire, never less.
-	Payload []byte
-	Length  int
-
-	Seq, Ack uint32
-	id       uint32 // IP's identification, and TCP's checksum
-	Flags    byte
-	// Broken tells that the header's length is not possible: ports and sequence numbers are all
-	// that there is.
-	Broken bool
-	part   uint8
-	back   Direction // 0 if the source is the first of the endpoints, in an order that is the same for both directions
-	d      Direction // once Quick or Slow has looked at it
-	f      *flow     // what Find found
-	tag    uint64    // a hash of the endpoints, 0 while it was not asked for
 }
 
 // V6 tells IPv6.
@@ -78,34 +84,57 @@ type Decoder struct {
 // Decode finds the TCP segment in a packet and reports whether there is one. Of nested
 // packets the innermost counts, as with Wireshark's tcp.stream.
 func (d *Decoder) Decode(p *capture.Packet, s *Segment) bool {
-	if s.Plain(p.Link, p.Data) {
+	if s.look(p.Link, p.Data, 0) {
+		s.Fill(p.Data)
 		return true
 	}
 	return d.network(network(p.Link, p.Data), p.WireLen-len(p.Data), p.Time, s, 0)
 }
 
-// Plain finds the segment in the most usual of packets, IPv4 in Ethernet without options and with all of its TCP header, and reports
-// whether it is one. For any other, Decode is to be asked.
-func (s *Segment) Plain(link capture.LinkType, b []byte) bool {
-	if link != linkEthernet || len(b) < 54 || b[12] != 8 || b[13] != 0 || b[14] != 0x45 || b[23] != protoTCP {
+// look finds the segment in the most usual of packets, IPv4 in Ethernet without options and with all of its TCP header, and reports
+// whether it is one; the packet stands somewhere in other data. All packets pass here one by one, so several fields of a header are looked
+// at together, and the least is written.
+func (s *Segment) look(link capture.LinkType, b []byte, at uint32) bool {
+	if link != linkEthernet || len(b) < plainSize {
 		return false
 	}
-	b = b[14:]
-	total := be16(b[2:])
-	h := int(b[32]>>4) * 4
-	if be16(b[6:])&0x3fff != 0 || h < 20 || total < 20+h || len(b) < 20+h {
+	h := (*headers)(b)
+	about, more := binary.LittleEndian.Uint64(h[12:]), binary.LittleEndian.Uint64(h[20:])
+	if about&0xff_ff_ff != 0x45_00_08 || more&0xff_00_ff_3f != protoTCP<<24 { // EtherType, version and length; fragment, protocol
 		return false
 	}
-	s.f, s.six, s.Broken = nil, nil, false
-	ports := binary.BigEndian.Uint32(b[20:])
-	s.from = uint64(binary.BigEndian.Uint32(b[12:]))<<16 | uint64(ports>>16)
-	s.to = uint64(binary.BigEndian.Uint32(b[16:]))<<16 | uint64(ports&0xffff)
-	s.Seq, s.Ack, s.Flags = binary.BigEndian.Uint32(b[24:]), binary.BigEndian.Uint32(b[28:]), b[33]
-	s.id = uint32(be16(b[4:]))<<16 | uint32(be16(b[36:]))
-	s.Length = total - 20 - h
-	s.Payload = b[20+h : min(len(b), total)]
-	s.locate()
+	size, total := plainSize-20+int(h[46]&0xf0)>>2, plainSize-40+int(bits.ReverseBytes16(uint16(about>>32)))
+	if size < plainSize || total < size || len(b) < size {
+		return false
+	}
+	s.head, s.Length, s.size, s.at, s.Flags = h, total-size, int32(min(len(b), total)-size), at+uint32(size), h[47]
+	addrs, ports := binary.BigEndian.Uint64(h[26:]), uint64(binary.BigEndian.Uint32(h[34:]))
+	s.locate4(addrs>>32<<16|ports>>16, addrs<<32>>16|ports&0xffff)
 	return true
+}
+
+// headers are those of the most usual of packets.
+type headers [plainSize]byte
+
+const plainSize = 14 + 20 + 20
+
+func (h *headers) seq() uint32 { return binary.BigEndian.Uint32(h[38:]) }
+func (h *headers) ack() uint32 { return binary.BigEndian.Uint32(h[42:]) }
+func (h *headers) id() uint32 {
+	return uint32(binary.BigEndian.Uint16(h[18:]))<<16 | uint32(binary.BigEndian.Uint16(h[50:]))
+}
+
+// Fill fills in the fields of a segment that Look has found in a packet, as Decode would.
+func (s *Segment) Fill(packet []byte) {
+	h := s.head
+	if h == nil {
+		return
+	}
+	s.head, s.six, s.f, s.Broken = nil, nil, nil, false
+	s.from, s.to = endpoint4(h[26:], uint16(be16(h[34:]))), endpoint4(h[30:], uint16(be16(h[36:])))
+	s.Seq, s.Ack, s.id = h.seq(), h.ack(), h.id()
+	s.Payload = packet[plainSize-20+int(h[46]&0xf0)>>2:]
+	s.Payload = s.Payload[:s.size]
 }
 
 // maxNesting bounds tunnels in tunnels.
@@ -272,7 +301,7 @@ func (s *Segment) parse(p *ipPacket) bool {
 	if len(b) < 20 || p.length < 20 {
 		return false
 	}
-	s.f = nil
+	s.f, s.head = nil, nil
 	if p.v6 {
 		s.six = (*[32]byte)(p.addrs)
 		s.from, s.to = uint64(be16(b)), uint64(be16(b[2:]))

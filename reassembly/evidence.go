@@ -21,12 +21,12 @@ func (f *flow) isTwin(d Direction, s *Segment, time int64) bool {
 	if f.twins.has(s, d, time) {
 		return true
 	}
-	f.remember(d, s, time)
+	f.remember(print(d, s.Seq, s.id, int64(s.Length)), time)
 	return false
 }
 
 func (t *twins) has(s *Segment, d Direction, time int64) bool {
-	now, print := uint16(time>>twinUnit), s.print(d)
+	now, print := uint16(time>>twinUnit), print(d, s.Seq, s.id, int64(s.Length))
 	for i := range t.print {
 		if t.print[i] == print && s.id != 0 && now-t.time[i]+twinTime <= 2*twinTime {
 			return true
@@ -35,17 +35,17 @@ func (t *twins) has(s *Segment, d Direction, time int64) bool {
 	return false
 }
 
-// remember notes a segment with data.
-func (f *flow) remember(d Direction, s *Segment, time int64) {
+// remember notes a segment with data, by its print.
+func (f *flow) remember(print uint32, time int64) {
 	at := f.marks & nextTwin
-	f.twins.print[at], f.twins.time[at] = s.print(d), uint16(time>>twinUnit)
+	f.twins.print[at], f.twins.time[at] = print, uint16(time>>twinUnit)
 	f.marks = f.marks&^nextTwin | (at+1)&nextTwin
 }
 
 // print is a hash of what tells a segment from others, with a key that nobody knows: that two segments out of order within twinTime have the same
 // happens once in 2^29 times.
-func (s *Segment) print(d Direction) uint32 {
-	return uint32(mix(uint64(s.Seq)<<32|uint64(s.id), secrets[1]^uint64(s.Length)<<1^uint64(d)<<32))
+func print(d Direction, seq, id uint32, length int64) uint32 {
+	return uint32(mix(uint64(seq)<<32|uint64(id), secrets[1]^uint64(length)<<1^uint64(d)<<32))
 }
 
 // ID tells a packet that was captured twice from one that TCP sent again: IPv4's identification in the upper half, TCP's checksum

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"math/rand/v2"
-	"unsafe"
 )
 
 // flow is a connection in the table. What is kept of one that is over is little: it tells what comes late
@@ -116,23 +115,20 @@ func endpoint4(a []byte, port uint16) uint64 {
 	return uint64(binary.BigEndian.Uint32(a))<<16 | uint64(port)
 }
 
-// Parts is the number of parts that connections are divided into by their endpoints. What bounds the memory of one
-// part depends on nothing in another, so that parts can be worked on at the same time.
-const Parts = 24
-
-// Part returns the part of a segment's connection; it is the same for both directions.
-func (s *Segment) Part() uint8 { return s.part }
-
-// locate finds out in which part of the connections a segment's is, and where in its table. Connections are told from each other by the tag, a
-// hash of the endpoints with a key that nobody knows: that two of the 32,768 that are remembered have the same happens in one of 2^34 captures.
+// locate finds out where in the table a segment's connection is. Connections are told from each other by the tag, a hash of the endpoints with
+// a key that nobody knows: that two of the 32,768 that are remembered have the same happens in one of 2^34 captures.
 func (s *Segment) locate() {
 	if s.six != nil {
 		s.locate6()
-		return
+	} else {
+		s.locate4(s.from, s.to)
 	}
-	s.back = above(s.from, s.to)
-	s.tag = tagOf(secrets[0], min(s.from, s.to), max(s.from, s.to))
-	s.part = partOf(s.from ^ s.to)
+}
+
+// locate4 does so for IPv4.
+func (s *Segment) locate4(from, to uint64) {
+	s.back = above(from, to)
+	s.tag = tagOf(secrets[0], min(from, to), max(from, to))
 }
 
 // locate6 does so for IPv6.
@@ -143,14 +139,25 @@ func (s *Segment) locate6() {
 		s.back = 1
 		a, b, one, other = b, a, other, one
 	}
-	h, y := secrets[0], uint64(0)
+	h := secrets[0]
 	for i := 0; i < 16; i += 8 {
 		v, w := binary.BigEndian.Uint64(one[i:]), binary.BigEndian.Uint64(other[i:])
 		h = mix(mix(h^v, secrets[1])^w, 0xe7037ed1a0b428db)
-		y = mix(y^v^w, 0xe7037ed1a0b428db)
 	}
 	s.tag = tagOf(h^secrets[1], a, b) // no IPv4
-	s.part = partOf(s.from ^ s.to ^ y<<16)
+}
+
+// part is the part of the connections that the segment's is in; it is the same for both directions.
+func (s *Segment) part() uint8 {
+	h := s.from ^ s.to
+	if s.six != nil {
+		y := uint64(0)
+		for i := 0; i < 16; i += 8 {
+			y = mix(y^binary.BigEndian.Uint64(s.six[i:])^binary.BigEndian.Uint64(s.six[16+i:]), 0xe7037ed1a0b428db)
+		}
+		h ^= y << 16
+	}
+	return uint8(mix(h^0xa0761d6478bd642f, 0x8ebc6af09c88c6e3) >> 32 * Parts >> 32)
 }
 
 // above is 1 if a is greater than b, else 0. The processor need not guess which: packets go this way and that.
@@ -163,10 +170,6 @@ func above(a, b uint64) (x Direction) {
 
 func tagOf(h, a, b uint64) uint64 { return mix(mix(a^h, secrets[1])^b, 0xe7037ed1a0b428db) | 1 }
 
-func partOf(h uint64) uint8 {
-	return uint8(mix(h^0xa0761d6478bd642f, 0x8ebc6af09c88c6e3) >> 32 * Parts >> 32)
-}
-
 // mix multiplies and folds, so that every bit of the result depends on all those of a.
 func mix(a, b uint64) uint64 {
 	hi, lo := bits.Mul64(a, b)
@@ -176,14 +179,10 @@ func mix(a, b uint64) uint64 {
 // secrets keep those who choose endpoints from choosing places in the table.
 var secrets = [2]uint64{rand.Uint64(), rand.Uint64() | 1}
 
-// table finds the connection of a segment. It forgets the least recently used ones, as far as the
-// second-chance algorithm tells them.
+// table finds the connection of a segment, by open addressing.
 type table struct {
-	slots []tableSlot // open addressing; their number is a power of two
+	slots []tableSlot // their number is a power of two
 	n     int
-	ring  []*flow
-	hand  int
-	free  []int32
 }
 
 // tableSlot holds a connection; the tag is a hash of its endpoints, 0 where the slot is free.
@@ -202,14 +201,6 @@ func (t *table) lookup(tag uint64) int {
 	return int(i)
 }
 
-// start is where the search for a tag starts.
-func (t *table) start(tag uint64) unsafe.Pointer {
-	if len(t.slots) == 0 {
-		return nil
-	}
-	return unsafe.Pointer(&t.slots[tag>>1&uint64(len(t.slots)-1)])
-}
-
 // find returns the connection of a tag, nil if it is new.
 func (t *table) find(tag uint64) *flow {
 	if t.n == 0 {
@@ -218,28 +209,11 @@ func (t *table) find(tag uint64) *flow {
 	return t.slots[t.lookup(tag)].f
 }
 
-// from returns the direction of a segment.
-func (f *flow) from(s *Segment) Direction { return (f.first ^ s.back) & 1 }
-
-// add puts in a connection whose first segment went in direction d. It returns the one that
-// has to go, if there are too many.
-func (t *table) add(f *flow, s *Segment, d Direction, limit int) (old *flow) {
-	if t.n >= limit {
-		old = t.victim()
-	}
-	f.tag, f.first = s.tag, d^s.back
-	if n := len(t.free); n > 0 {
-		f.slot = t.free[n-1]
-		t.free = t.free[:n-1]
-		t.ring[f.slot] = f
-	} else {
-		f.slot = int32(len(t.ring))
-		t.ring = append(t.ring, f)
-	}
+// add puts in a connection whose tag is new.
+func (t *table) add(f *flow) {
 	t.grow()
 	t.slots[t.lookup(f.tag)] = tableSlot{f.tag, f}
 	t.n++
-	return old
 }
 
 // grow makes room for one more: at most a third of the slots are used, so that most are found where they are looked for first.
@@ -256,44 +230,15 @@ func (t *table) grow() {
 	}
 }
 
-// victim is the next connection that was not used since the hand last passed.
-func (t *table) victim() *flow {
-	for {
-		t.hand = (t.hand + 1) % len(t.ring)
-		f := t.ring[t.hand]
-		if f == nil {
-			continue
-		}
-		if !f.used {
-			return f
-		}
-		f.used = false
-	}
-}
-
-// place returns the slot of a connection in the table.
-func (t *table) place(f *flow) int { return t.lookup(f.tag) }
-
-// replace puts another in the place of a connection.
-func (t *table) replace(f, by *flow) {
-	t.slots[t.place(f)].f = by
-	t.ring[f.slot] = by
-}
-
-// remove forgets a connection, and moves those up that it was in the way of.
+// remove takes out a connection, and moves those up that it was in the way of.
 func (t *table) remove(f *flow) {
-	if t.ring[f.slot] != f {
-		return // forgotten before
-	}
 	mask := len(t.slots) - 1
-	i := t.place(f)
+	i := t.lookup(f.tag)
 	for j := i; ; {
 		t.slots[i] = tableSlot{}
 		for {
 			j = (j + 1) & mask
 			if t.slots[j].tag == 0 {
-				t.ring[f.slot] = nil
-				t.free = append(t.free, f.slot)
 				t.n--
 				return
 			}
@@ -304,6 +249,66 @@ func (t *table) remove(f *flow) {
 		t.slots[i] = t.slots[j]
 		i = j
 	}
+}
+
+// from returns the direction of a segment.
+func (f *flow) from(s *Segment) Direction { return (f.first ^ s.back) & 1 }
+
+// Parts is the number of parts that connections are divided into by their endpoints. What bounds the memory of one
+// part depends on nothing in another, so that parts can be worked on at the same time.
+const Parts = 24
+
+// part is a part of the connections. It forgets the least recently used ones, as far as the second-chance algorithm tells them.
+type part struct {
+	ring []*flow
+	n    int
+	hand int
+	free []int32
+	held int     // memory of segments behind holes
+	over []*flow // connections that are over, the oldest first
+}
+
+// add puts in a connection. It returns the one that has to go, if there are too many.
+func (p *part) add(f *flow, limit int) (old *flow) {
+	if p.n >= limit {
+		old = p.victim()
+	}
+	if n := len(p.free); n > 0 {
+		f.slot = p.free[n-1]
+		p.free = p.free[:n-1]
+		p.ring[f.slot] = f
+	} else {
+		f.slot = int32(len(p.ring))
+		p.ring = append(p.ring, f)
+	}
+	p.n++
+	return old
+}
+
+// victim is the next connection that was not used since the hand last passed.
+func (p *part) victim() *flow {
+	for {
+		p.hand = (p.hand + 1) % len(p.ring)
+		f := p.ring[p.hand]
+		if f == nil {
+			continue
+		}
+		if !f.used {
+			return f
+		}
+		f.used = false
+	}
+}
+
+// remove forgets a connection, and reports whether it was not forgotten before.
+func (p *part) remove(f *flow) bool {
+	if p.ring[f.slot] != f {
+		return false
+	}
+	p.ring[f.slot] = nil
+	p.free = append(p.free, f.slot)
+	p.n--
+	return true
 }
 
 // timer wakes a connection when the capture's clock has reached a moment.

@@ -321,7 +321,7 @@ func TestStreamNumbers(t *testing.T) {
 		asm.Packet(&list[i])
 		var seg Segment
 		if (&Decoder{}).Decode(&list[i], &seg) {
-			f := asm.parts[seg.Part()].table.find(seg.tag)
+			f := asm.table.find(seg.tag)
 			at := place{f.part, f.slot}
 			if !f.over() {
 				opened[at] = f.Opened
