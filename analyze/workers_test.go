@@ -27,8 +27,9 @@ func (e *everything) conn(c *dissect.Conn) string {
 func (e *everything) Frame(f *dissect.Frame) {
 	fmt.Fprintf(e, "frame %d [%s] %v %v %d %d %d %c %c %q %d %d %x", f.Number, e.conn(f.Conn), f.From, f.Packets, f.Time, f.Offset,
 		f.Length, f.Letter, f.RequestLetter, f.SessionID, f.Missing, f.Transaction, f.Raw)
-	for i := range f.Fields {
-		v := &f.Fields[i]
+	fields := f.Fields()
+	for i := range fields {
+		v := &fields[i]
 		fmt.Fprintf(e, " %s %d %x %v", v.Name, v.At, v.Value, v.Complete)
 	}
 	for _, r := range f.Violations {

@@ -23,25 +23,31 @@ type whole struct {
 	asked                byte // the letter of the request that it answers, 0 for a request
 }
 
-// form is a layout with its tail or without it.
-type form struct {
-	layout *protocol.Layout
-	fields []protocol.Field
-	at     []int // where each starts
+// Form is a layout with its tail or without it. All fields but the last one have a size that is known.
+type Form struct {
+	// Row is the form's place in Forms.
+	Row    int
+	Layout *protocol.Layout
+	// Fields must not be changed; At is where each of them starts in the packet (bytes).
+	Fields []protocol.Field
+	At     []int
 }
 
 // forms are two for each layout: at twice its row the one without the tail.
-var forms = func() (list []form) {
-	for _, l := range protocol.Layouts {
-		list = append(list, formOf(l, l.Fields), formOf(l, l.Whole()))
+var forms = func() (list []Form) {
+	for i, l := range protocol.Layouts {
+		list = append(list, formOf(2*i, l, l.Fields), formOf(2*i+1, l, l.Whole()))
 	}
 	return list
 }()
 
-func formOf(l *protocol.Layout, fields []protocol.Field) form {
-	k := form{layout: l, fields: fields, at: make([]int, len(fields))}
+// Forms returns all forms by their rows. They must not be changed.
+func Forms() []Form { return forms }
+
+func formOf(row int, l *protocol.Layout, fields []protocol.Field) Form {
+	k := Form{Row: row, Layout: l, Fields: fields, At: make([]int, len(fields))}
 	for i := range fields[1:] {
-		k.at[i+1] = k.at[i] + fields[i].Size
+		k.At[i+1] = k.At[i] + fields[i].Size
 	}
 	return k
 }
@@ -49,14 +55,14 @@ func formOf(l *protocol.Layout, fields []protocol.Field) form {
 // cut fills in the fields of a packet that is whole. The one whose size is told by the packet is the last one. Here, as wherever
 // such records are filled in, each part is written by itself, because one written to be copied at once is waited for; and a
 // pointer that is there already is not written, because the garbage collector wants to know of each.
-func (k *form) cut(list []FieldValue, raw []byte) {
-	for i, from := range k.at {
+func (k *Form) cut(list []FieldValue, raw []byte) {
+	for i, from := range k.At {
 		to := len(raw)
-		if size := k.fields[i].Size; size > 0 {
+		if size := k.Fields[i].Size; size > 0 {
 			to = from + size
 		}
 		v := &list[i]
-		put(&v.Field, &k.fields[i])
+		put(&v.Field, &k.Fields[i])
 		v.At, v.Value, v.Complete = from, raw[from:to:to], true
 	}
 }
@@ -68,42 +74,12 @@ func put[T any](at **T, p *T) {
 	}
 }
 
-// lent is a Frame that a sink is told again and again, for packets of one form.
-type lent struct {
-	Frame
-	fields []FieldValue
-}
-
-// lend returns the frame for packets of a form, as empty as the sink got it.
-func (n *Numbering) lend(at uint8) *lent {
-	if n.lent == nil {
-		n.lent = make([]lent, len(forms))
-		for i := range n.lent {
-			n.lent[i].fields = make([]FieldValue, len(forms[i].fields))
-		}
-	}
-	f := &n.lent[at]
-	put(&f.Layout, forms[at].layout)
-	put(&f.cell, nil)
-	if len(f.Packets) != 1 || &f.Packets[0] != &f.one[0] {
-		f.Packets = f.one[:]
-	}
-	if len(f.Fields) != len(f.fields) || &f.Fields[0] != &f.fields[0] {
-		f.Fields = f.fields
-	}
-	if f.Holes != nil || f.Violations != nil {
-		f.Holes, f.Violations = nil, nil
-	}
-	f.Missing, f.Transaction, f.truncated = 0, 0, false
-	return f
-}
-
+// give makes the frame for each such packet in the same place, all of it, because the sink may have changed the one before.
 func (w *whole) give(n *Numbering) {
-	f := n.lend(w.form)
-	forms[w.form].cut(f.fields, w.raw)
-	f.Conn, f.From, f.Time, f.Offset, f.Length = w.conn, w.from, w.time, w.offset, len(w.raw)
-	f.Letter, f.RequestLetter, f.SessionID, f.Raw = w.raw[0], w.asked, w.raw[1:protocol.HeaderSize], w.raw
-	f.dir, f.role, f.slot, f.one[0] = w.dir, asRequest, w.slot, w.packet
+	f, k, raw := &n.frame, &forms[w.form], w.raw
+	f.Conn, f.Packets, f.Layout, f.SessionID, f.Holes, f.Violations, f.Raw, f.cell, f.fields, f.form = w.conn, f.one[:], k.Layout, raw[1:protocol.HeaderSize], nil, nil, raw, nil, n.fields[:0], k
+	f.From, f.Time, f.Offset, f.Length, f.Letter, f.RequestLetter, f.Missing, f.Transaction = w.from, w.time, w.offset, len(raw), raw[0], w.asked, 0, 0
+	f.dir, f.role, f.truncated, f.slot, f.one[0], f.cut = w.dir, asRequest, false, w.slot, w.packet, false
 	if w.asked != 0 {
 		f.role = asResponse
 	}

@@ -25,21 +25,24 @@ func TestFormsEndWithTheFieldOfAnySize(t *testing.T) {
 		t.Fatalf("%d forms for %d layouts", len(forms), len(protocol.Layouts))
 	}
 	for i, k := range forms {
-		if want := protocol.Layouts[i/2]; k.layout != want || want.Row() != i/2 {
+		if k.Row != i || len(k.Fields) > mostFields {
+			t.Errorf("form %d has row %d, %d fields", i, k.Row, len(k.Fields))
+		}
+		if want := protocol.Layouts[i/2]; k.Layout != want || want.Row() != i/2 {
 			t.Fatalf("form %d is of another layout", i)
 		}
 		raw := make([]byte, protocol.MaxPacket)
 		end := 0
-		fields := make([]FieldValue, len(k.fields))
+		fields := make([]FieldValue, len(k.Fields))
 		k.cut(fields, raw)
 		for _, v := range fields {
 			if v.At != end {
-				t.Errorf("%s %d: %s starts at %d, behind %d", k.layout.Name, i, v.Name, v.At, end)
+				t.Errorf("%s %d: %s starts at %d, behind %d", k.Layout.Name, i, v.Name, v.At, end)
 			}
 			end = v.At + len(v.Value)
 		}
-		if last := k.fields[len(k.fields)-1]; last.Size == 0 && end != len(raw) {
-			t.Errorf("%s %d: it ends at %d", k.layout.Name, i, end)
+		if last := k.Fields[len(k.Fields)-1]; last.Size == 0 && end != len(raw) {
+			t.Errorf("%s %d: it ends at %d", k.Layout.Name, i, end)
 		}
 	}
 }
@@ -60,19 +63,19 @@ func (l *ledger) Frame(f *Frame) {
 	}
 	l.add("%d %d %v %v %d %d %d %c %c %q %d %v %d %v %q", f.Number, f.Conn.Stream, f.From, f.Packets, f.Time, f.Offset, f.Length, f.Letter,
 		f.RequestLetter, f.SessionID, f.Missing, f.Holes, f.Transaction, f.Violations, f.Raw)
-	for _, v := range f.Fields {
+	for _, v := range f.Fields() {
 		l.add("%s %d %q %v", v.Name, v.At, v.Value, v.Complete)
 	}
 	if !l.spoil {
 		return
 	}
-	fields := f.Fields
+	fields := f.Fields()
 	for i := range fields {
 		fields[i] = FieldValue{Field: &protocol.Field{Name: "spoiled"}, At: -1}
 	}
 	*f = Frame{
 		Number: -1, Packets: []int64{1, 2}, Violations: protocol.Rules, Holes: [][2]int{{1, 2}}, Missing: 3, Transaction: -1,
-		Layout: &protocol.Layout{}, Fields: fields[:1], RequestLetter: 'X', dir: 7, role: asLate, truncated: true, slot: -1, cell: &l.cell,
+		Layout: &protocol.Layout{}, fields: fields[:1], form: &Form{}, RequestLetter: 'X', dir: 7, role: asLate, truncated: true, slot: -1, cell: &l.cell,
 	}
 }
 

@@ -383,7 +383,7 @@ func (k *checker) Frame(f *Frame) {
 	n[f.dir] = f.Offset + int64(f.Length)
 	k.count(0, f.Number)
 	at := 0
-	for _, v := range f.Fields {
+	for _, v := range f.Fields() {
 		if v.At < at || v.At+len(v.Value) > f.Length {
 			k.t.Fatalf("field %s at %d of a frame of %d bytes", v.Name, v.At, f.Length)
 		}

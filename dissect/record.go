@@ -28,8 +28,6 @@ type Frame struct {
 	RequestLetter byte
 	// SessionID is the raw bytes; fewer than 8 only where the rest was not sent or not captured.
 	SessionID []byte
-	// Fields are the fields in order, as far as they are there.
-	Fields []FieldValue
 	// Missing is the number of bytes of the packet that are not there.
 	Missing int
 	// Holes are the parts of Raw that were never captured, as offsets.
@@ -47,7 +45,25 @@ type Frame struct {
 	slot      int32    // of the transaction, or its place among the finished ones
 	one       [1]int64 // room for Packets of the usual packet
 	cell      *int64   // is told the number, where another record needs it
+
+	fields []FieldValue // of a frame with a form, room for them until somebody asks
+	form   *Form
+	cut    bool // into fields
 }
+
+// Fields returns the fields in order, as far as they are there. They belong to the frame.
+func (f *Frame) Fields() []FieldValue {
+	if f.form != nil && !f.cut {
+		f.cut = true
+		f.fields = slices.Grow(f.fields[:0], len(f.form.Fields))[:len(f.form.Fields)]
+		f.form.cut(f.fields, f.Raw)
+	}
+	return f.fields
+}
+
+// Form tells how the frame is cut into fields if it is whole and all of it fits its layout, nil for others. Who asks for it may not need the
+// fields, which are cut out only once they are asked for.
+func (f *Frame) Form() *Form { return f.form }
 
 // Clone returns a copy that nothing overwrites.
 func (f *Frame) Clone() *Frame {
@@ -55,9 +71,9 @@ func (f *Frame) Clone() *Frame {
 	g.Packets, g.Raw = slices.Clone(f.Packets), slices.Clone(f.Raw)
 	g.SessionID = g.Raw[min(1, len(g.Raw)):][:len(f.SessionID)]
 	g.Violations = slices.Clone(f.Violations)
-	g.Fields, g.Holes = slices.Clone(f.Fields), slices.Clone(f.Holes)
-	for i := range g.Fields {
-		v := &g.Fields[i]
+	g.fields, g.cut, g.Holes = slices.Clone(f.Fields()), true, slices.Clone(f.Holes)
+	for i := range g.fields {
+		v := &g.fields[i]
 		v.Value = g.Raw[v.At : v.At+len(v.Value)]
 	}
 	return &g
@@ -106,9 +122,10 @@ func (f *Frame) ErrorCode() (code uint16, ok bool) {
 }
 
 func (f *Frame) field(k protocol.Kind) ([]byte, bool) {
-	for i := range f.Fields {
-		if f.Fields[i].Kind == k && f.Fields[i].Complete {
-			return f.Fields[i].Value, true
+	fields := f.Fields()
+	for i := range fields {
+		if v := &fields[i]; v.Kind == k && v.Complete {
+			return v.Value, true
 		}
 	}
 	return nil, false
@@ -116,9 +133,10 @@ func (f *Frame) field(k protocol.Kind) ([]byte, bool) {
 
 // Named returns a complete field's bytes by its name, nil if it is not there.
 func (f *Frame) Named(name string) []byte {
-	for i := range f.Fields {
-		if f.Fields[i].Name == name && f.Fields[i].Complete {
-			return f.Fields[i].Value
+	fields := f.Fields()
+	for i := range fields {
+		if v := &fields[i]; v.Name == name && v.Complete {
+			return v.Value
 		}
 	}
 	return nil

@@ -155,9 +155,13 @@ type Numbering struct {
 	comers                           map[string]*comer
 
 	// What a sink is told of usual packets and transactions stands here.
-	lent        []lent // of each form
+	frame       Frame
+	fields      [mostFields]FieldValue
 	transaction Transaction
 }
+
+// mostFields is enough for the fields of any packet.
+const mostFields = 16
 
 // NewNumbering returns a numbering that starts at 1, of what dissectors with these options tell.
 func NewNumbering(sink Sink, opts Options) *Numbering {

@@ -165,8 +165,9 @@ func reasonOf(r *protocol.Rule) Reason {
 // excerpt returns a packet's first bytes and the places of its secrets in them.
 func excerpt(f *Frame) (b []byte, secret [][2]int) {
 	b = slices.Clone(f.Raw[:min(len(f.Raw), maxBytes)])
-	for i := range f.Fields {
-		if from, to, ok := secretIn(&f.Fields[i], len(b)); ok {
+	fields := f.Fields()
+	for i := range fields {
+		if from, to, ok := secretIn(&fields[i], len(b)); ok {
 			secret = append(secret, [2]int{from, to})
 		}
 	}

@@ -110,8 +110,9 @@ func (t *transaction) keep(f *Frame) {
 		t.hash = hashOf(f.Raw)
 	}
 	n := 0
-	for i := range f.Fields {
-		if from, to, ok := secretIn(&f.Fields[i], len(t.raw)); ok && n < len(t.secret) {
+	fields := f.Fields()
+	for i := range fields {
+		if from, to, ok := secretIn(&fields[i], len(t.raw)); ok && n < len(t.secret) {
 			t.secret[n] = [2]int{from, to}
 			n++
 		}

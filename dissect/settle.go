@@ -115,7 +115,7 @@ func (h *half) fill(s *settled, c *candidate) {
 	if c.tail {
 		fields = c.layout.Whole()
 	}
-	s.Fields = h.c.d.rec.fieldsOf(len(fields))
+	s.fields = h.c.d.rec.fieldsOf(len(fields))
 	at, n := 0, len(s.Raw)
 	length := 0
 	for i := range fields {
@@ -142,8 +142,8 @@ func (h *half) fill(s *settled, c *candidate) {
 		}
 		stop := min(at+size, n)
 		_, gap := h.gapIn(h.pos+int64(at), h.pos+int64(stop))
-		s.Fields = longer(s.Fields)
-		v := &s.Fields[len(s.Fields)-1]
+		s.fields = longer(s.fields)
+		v := &s.fields[len(s.fields)-1]
 		v.Field, v.At, v.Value, v.Complete = f, at, s.Raw[at:stop:stop], stop-at == size && !gap
 		at = stop
 	}
@@ -159,8 +159,8 @@ func (h *half) littleFor(c *candidate) bool {
 // judgeLength raises what a deviant reading says of the length.
 func (h *half) judgeLength(s *settled, c *candidate) {
 	payload := 0
-	if n := len(s.Fields); n > 0 {
-		payload = len(s.Fields[n-1].Value)
+	if n := len(s.fields); n > 0 {
+		payload = len(s.fields[n-1].Value)
 	}
 	name := protocol.Name(s.Letter)
 	switch c.kind {
@@ -181,7 +181,7 @@ func (h *half) judgeLength(s *settled, c *candidate) {
 }
 
 func declared(s *settled, h *half) int {
-	for _, f := range s.Fields {
+	for _, f := range s.fields {
 		if f.Kind == protocol.Length {
 			return number(f.Value, len(f.Value), h.c.d.opts.LittleEndian)
 		}
@@ -289,8 +289,8 @@ func (h *half) publish(s *settled, g grade, tok []byte) {
 
 // checkFields raises what is wrong with the content of fields.
 func (h *half) checkFields(s *settled) {
-	for i := range s.Fields {
-		f := &s.Fields[i]
+	for i := range s.fields {
+		f := &s.fields[i]
 		if f.Kind != protocol.Text || !f.Complete {
 			continue
 		}

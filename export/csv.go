@@ -96,8 +96,9 @@ func (w *csvWriter) Frame(f *dissect.Frame) {
 }
 
 func (w *csvWriter) field(f *dissect.Frame, name string, text *string) string {
-	for i := range f.Fields {
-		v := &f.Fields[i]
+	fields := f.Fields()
+	for i := range fields {
+		v := &fields[i]
 		if v.Name != name || !v.Complete {
 			continue
 		}

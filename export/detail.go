@@ -65,7 +65,7 @@ func (w *detailWriter) fields(f *dissect.Frame) {
 	}
 	w.printf("\n    Stream offset %d, %s, in capture packets %s\n", f.Offset, count(int64(f.Length), "byte"), numbers(f.Packets))
 	tail := tailAt(f)
-	for i := range f.Fields {
+	for i := range f.Fields() {
 		if i == tail {
 			w.printf("    Optional tail\n")
 		}
@@ -85,7 +85,7 @@ func tailAt(f *dissect.Frame) int {
 }
 
 func (w *detailWriter) field(f *dissect.Frame, i int) {
-	v := &f.Fields[i]
+	v := &f.Fields()[i]
 	color, reset := "", ""
 	if w.o.Color {
 		color, reset = fieldColors[i%len(fieldColors)], colorReset
@@ -101,7 +101,7 @@ func (w *detailWriter) field(f *dissect.Frame, i int) {
 
 // value is a field's value with its meaning.
 func (w *detailWriter) value(f *dissect.Frame, i int) string {
-	v := &f.Fields[i]
+	v := &f.Fields()[i]
 	if !v.Complete {
 		return fmt.Sprintf("(%s here, the rest is missing)", count(int64(len(v.Value)), "byte"))
 	}
@@ -156,8 +156,9 @@ func (w *detailWriter) marks(f *dissect.Frame) []marked {
 	for i := range list {
 		list[i].field = -1
 	}
-	for i := range f.Fields {
-		v := &f.Fields[i]
+	fields := f.Fields()
+	for i := range fields {
+		v := &fields[i]
 		for x := v.At; x < min(v.At+len(v.Value), len(list)); x++ {
 			list[x] = marked{field: i, secret: v.Secret && !w.o.ShowSecrets}
 		}

@@ -179,8 +179,9 @@ func (s *subject) each(name string, to []filter.Value, get func(i int, v *dissec
 	if s.frame == nil {
 		return to
 	}
-	for i := range s.frame.Fields {
-		v := &s.frame.Fields[i]
+	fields := s.frame.Fields()
+	for i := range fields {
+		v := &fields[i]
 		if v.Name != name || !v.Complete {
 			continue
 		}
@@ -236,12 +237,13 @@ func wireField(f protocol.Field) accessor {
 // lengthOf reads the i-th field, a length, in the byte order in which it tells the size of the field behind it;
 // in the protocol's where neither does.
 func lengthOf(f *dissect.Frame, i int) int64 {
-	v := &f.Fields[i]
+	fields := f.Fields()
+	v := &fields[i]
 	if len(v.Value) == 1 {
 		return int64(v.Value[0])
 	}
 	big, little := binary.BigEndian.Uint16(v.Value), binary.LittleEndian.Uint16(v.Value)
-	if i+1 < len(f.Fields) && int(little) == len(f.Fields[i+1].Value) {
+	if i+1 < len(fields) && int(little) == len(fields[i+1].Value) {
 		return int64(little)
 	}
 	return int64(big)

@@ -85,8 +85,9 @@ func (w *jsonWriter) Frame(f *dissect.Frame) {
 	if !ok {
 		b = w.head(start, f)
 	}
-	for i := range f.Fields {
-		if v := &f.Fields[i]; v.At >= protocol.HeaderSize {
+	fields := f.Fields()
+	for i := range fields {
+		if v := &fields[i]; v.At >= protocol.HeaderSize {
 			b = w.field(b, f.Conn, v)
 		}
 	}

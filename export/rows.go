@@ -122,11 +122,69 @@ func appendName(b []byte, f *dissect.Frame) []byte {
 	return b[:len(b)+n]
 }
 
+// gist is where what lists say of the fields of a form stands, if that is no more than the status and the payload; 0 for none.
+type gist struct {
+	all             bool // it is no more
+	status, payload int
+}
+
+// gists are those of the forms.
+var gists = func() (list []gist) {
+	for _, k := range dissect.Forms() {
+		g := gist{all: true}
+		for i := range k.Fields {
+			switch v := &k.Fields[i]; {
+			case v.Kind == protocol.StatusNum:
+				g.status = k.At[i]
+			case v.Kind == protocol.Payload && !v.Secret:
+				g.payload = k.At[i]
+				g.all = g.all && v.Size == 0
+			case v.Kind == protocol.Text || v.Kind == protocol.Code:
+				g.all = false
+			}
+		}
+		list = append(list, g)
+	}
+	return list
+}()
+
 // appendWhat says in a few words what a packet carries.
 func appendWhat(b []byte, f *dissect.Frame, showSecrets bool) []byte {
+	if k := f.Form(); k != nil && len(f.Violations) == 0 {
+		if g := &gists[k.Row]; g.all {
+			return g.append(b, f)
+		}
+	}
+	return appendAll(b, f, showSecrets)
+}
+
+// append appends the same as appendAll does.
+func (g *gist) append(b []byte, f *dissect.Frame) []byte {
 	b = appendName(b, f)
-	for i := range f.Fields {
-		if v := &f.Fields[i]; v.At >= protocol.HeaderSize {
+	if g.status > 0 {
+		b = appendStatus(b, f.Raw[g.status])
+	}
+	if g.payload > 0 {
+		b = appendPayload(b, f.Raw[g.payload:])
+	}
+	return b
+}
+
+// appendStatus says what a status byte means.
+func appendStatus(b []byte, status byte) []byte {
+	if int(status) < len(statusWords) {
+		b, r := behind(b)
+		return b[:len(b)+r.short(0, &statusWords[status])]
+	}
+	return append(append(b, " status "...), hexDigits[status>>4], hexDigits[status&15])
+}
+
+// appendAll is appendWhat for any packet.
+func appendAll(b []byte, f *dissect.Frame, showSecrets bool) []byte {
+	b = appendName(b, f)
+	fields := f.Fields()
+	for i := range fields {
+		if v := &fields[i]; v.At >= protocol.HeaderSize {
 			b = appendField(b, v, showSecrets)
 		}
 	}
@@ -153,11 +211,7 @@ func appendField(b []byte, v *dissect.FieldValue, showSecrets bool) []byte {
 	}
 	switch v.Kind {
 	case protocol.StatusNum:
-		if status := v.Value[0]; int(status) < len(statusWords) {
-			b, r := behind(b)
-			return b[:len(b)+r.short(0, &statusWords[status])]
-		}
-		return appendHex(append(b, " status "...), v.Value)
+		return appendStatus(b, v.Value[0])
 	case protocol.Code:
 		code := uint16(v.Value[0])<<8 | uint16(v.Value[1])
 		b = append(b, ' ')

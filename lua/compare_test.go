@@ -152,8 +152,9 @@ func rowOf(f *dissect.Frame, packet string) *row {
 	if f.Missing > 0 {
 		r.missing = strconv.Itoa(f.Missing)
 	}
-	for i := range f.Fields {
-		v := &f.Fields[i]
+	fields := f.Fields()
+	for i := range fields {
+		v := &fields[i]
 		switch v.Name {
 		case "client_id":
 			r.client = shown(v.Trimmed())

@@ -81,8 +81,9 @@ func (l *learned) Frame(f *dissect.Frame) {
 			l.later = append(l.later, func() { copy(b[from:to], l.unknown(raw[from:to])) })
 		}
 	}
-	for i := range f.Fields {
-		x := f.Fields[i]
+	fields := f.Fields()
+	for i := range fields {
+		x := fields[i]
 		rest(x.At)
 		at = max(at, x.At+len(x.Value))
 		x.Value = raw[x.At : x.At+len(x.Value)]
