@@ -49,6 +49,18 @@ var digitCounts = func() (counts [33]uint64) {
 	return counts
 }()
 
+// threeDigits are the numbers below a thousand: the digits, the first one in the lowest byte, zeros in front filling up three; smallNumbers have
+// none of those, and the count of the digits in the highest byte.
+var threeDigits, smallNumbers = func() (three, small [1000]uint32) {
+	for i := range three {
+		a, b, c := uint32(i/100), uint32(i/10%10), uint32(i%10)
+		three[i] = '0' + a | ('0'+b)<<8 | ('0'+c)<<16
+		n := uint32(digitCount(uint64(i)))
+		small[i] = three[i]>>(24-8*n) | n<<24
+	}
+	return three, small
+}()
+
 const (
 	fourDigits  = 1e4
 	eightDigits = 1e8
@@ -153,25 +165,19 @@ func eight(s string) uint64 {
 	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
-// plainBytes counts how many of eight bytes, the lowest first, are printable ASCII before one that is not, or is one of two.
-func plainBytes(x, one, other uint64) int {
-	return bits.TrailingZeros64(specialBytes(x, one, other)) / 8
+// strangeBytes has the highest bit of each of eight bytes that is not printable ASCII, and may have that of bytes above the first such one.
+func strangeBytes(x uint64) uint64 {
+	return ((x-' '*everyByte)&^x | x | (x + everyByte)) & highBits // below a space, or from 7f on
 }
 
-// specialBytes has the highest bit of each byte that is not printable ASCII, or is one of two, and may have that of bytes above the first such one.
+// specialBytes has that of each byte that is not printable ASCII, or is one of two, likewise.
 func specialBytes(x, one, other uint64) uint64 {
-	special := (x - ' '*everyByte) &^ x // below a space
-	y := x ^ one
-	special |= (y - everyByte) &^ y
-	y = x ^ other
-	special |= (y - everyByte) &^ y
-	special |= x | (x + everyByte) // from 7f on
-	return special & highBits
+	y, z := x^one, x^other
+	return strangeBytes(x) | ((y-everyByte)&^y|(z-everyByte)&^z)&highBits
 }
 
 // Bytes that cannot stand for themselves, eight times.
 const (
 	quotes      = '"' * everyByte
 	backslashes = '\\' * everyByte
-	deletes     = 0x7f * everyByte // not printable anyway
 )

@@ -42,10 +42,12 @@ func (c *clock) write(b *[timeSize]byte, ns int64) {
 		frac = ns - c.start
 	}
 	short := uint32(frac) // is divided faster
+	ms, us := short/1e6, short/1e3
 	*(*[len(dateLayout)]byte)(b[:]) = c.date
-	b[len(dateLayout)] = byte('0' + short/eightDigits)
-	binary.LittleEndian.PutUint64(b[len(dateLayout)+1:], zeros+digitsOf(uint64(short%eightDigits)))
-	b[timeSize-1] = 'Z'
+	const at = len(dateLayout)
+	binary.LittleEndian.PutUint32(b[at:], threeDigits[ms])
+	binary.LittleEndian.PutUint32(b[at+3:], threeDigits[us-1e3*ms])
+	binary.LittleEndian.PutUint32(b[at+6:], threeDigits[short-1e3*us]|'Z'<<24)
 }
 
 // turn sets the clock.

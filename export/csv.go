@@ -73,7 +73,7 @@ func numbers(list []int64) string {
 // Frame implements dissect.Sink.
 func (w *csvWriter) Frame(f *dissect.Frame) {
 	w.tally.Frame(f)
-	if !w.shows(Packets) {
+	if !w.showsFrames {
 		return
 	}
 	request := ""
@@ -124,7 +124,7 @@ func (w *csvWriter) field(f *dissect.Frame, name string, text *string) string {
 // Transaction implements dissect.Sink.
 func (w *csvWriter) Transaction(t *dissect.Transaction) {
 	w.tally.Transaction(t)
-	if !w.shows(Transactions) {
+	if !w.showsTransactions {
 		return
 	}
 	letter, name, latency, code, text := "", "", "", "", ""

@@ -36,21 +36,21 @@ type escaping struct {
 	// alone is what stands for a byte that is no part of a character of several, the first byte as the lowest, and the size of it in
 	// the highest byte.
 	alone [256]uint64
-	quote uint64 // what does not stand for itself beside the backslash, eight times
+	json  bool // a quote does not stand for itself either
 }
 
-var inText, inJSON = newEscaping(`\`, deletes), newEscaping(`\\`, quotes)
+var inText, inJSON = newEscaping(`\`, false), newEscaping(`\\`, true)
 
 // newEscaping returns the way in which a backslash is written as given.
-func newEscaping(backslash string, quote uint64) *escaping {
-	e := &escaping{quote: quote}
+func newEscaping(backslash string, json bool) *escaping {
+	e := &escaping{json: json}
 	for i := range e.alone {
 		c := byte(i)
 		s := string([]byte{c})
 		switch {
 		case c == '\\':
 			s = backslash + backslash
-		case c == '"' && quote == quotes:
+		case c == '"' && json:
 			s = `\"`
 		case c < ' ' || c >= 0x7f:
 			s = backslash + "x" + string([]byte{hexDigits[c>>4], hexDigits[c&15]})
@@ -63,28 +63,36 @@ func newEscaping(backslash string, quote uint64) *escaping {
 // append appends bytes, or nothing if they are to be readable and are not.
 func (e *escaping) append(out, b []byte, readable bool) (_ []byte, ok bool) {
 	line := out
-	for rest := b; len(rest) > 0; {
+	for at := 0; at < len(b); {
 		var r *room
 		line, r = behind(line)
 		n := 0
-		for n < mostBounded-2*mostAtOnce && len(rest) > 0 {
-			size := min(len(rest), 8)
+		for n < mostBounded-2*mostAtOnce && at < len(b) {
 			var x uint64
-			switch {
-			case size == 8:
-				x = binary.LittleEndian.Uint64(rest)
+			size := 8
+			switch rest := len(b) - at; {
+			case rest >= 8:
+				x = binary.LittleEndian.Uint64(b[at:])
 			case len(b) >= 8:
+				size = rest
 				x = binary.LittleEndian.Uint64(b[len(b)-8:])>>(64-8*size&63) | spaces<<(8*size&63)
 			default:
-				x = fewer(rest) | spaces<<(8*size&63)
+				size = rest
+				x = fewer(b[at:]) | spaces<<(8*size&63)
 			}
 			// Where the next bytes stand does not depend on these, if they are plain, so that it is known before they are looked at.
-			special := specialBytes(x, backslashes, e.quote)
+			strange := strangeBytes(x)
+			y := x ^ backslashes
+			special := strange | (y-everyByte)&^y&highBits
+			if e.json {
+				y = x ^ quotes
+				special |= (y - everyByte) &^ y & highBits
+			}
 			if special == 0 {
-				n, rest = r.word(n, x, size), rest[size:]
+				n = r.word(n, x, size)
+				at += size
 				continue
 			}
-			strange := specialBytes(x, deletes, deletes)
 			if strange == 0 {
 				n = e.byte(r, n, x)
 				n = e.byte(r, n, x>>8)
@@ -94,20 +102,20 @@ func (e *escaping) append(out, b []byte, readable bool) (_ []byte, ok bool) {
 				n = e.byte(r, n, x>>40)
 				n = e.byte(r, n, x>>48)
 				n = e.byte(r, n, x>>56)
-				n, rest = n-8+size, rest[size:]
+				n, at = n-8+size, at+size
 				continue
 			}
 			plain, until := bits.TrailingZeros64(special), bits.TrailingZeros64(strange)
 			n = r.word(n, x, plain/8)
-			for at := plain &^ 7; at < until&^7; at += 8 {
-				n = e.byte(r, n, x>>(at&63))
+			for i := plain &^ 7; i < until&^7; i += 8 {
+				n = e.byte(r, n, x>>(i&63))
 			}
-			rest = rest[until/8:]
-			n, size = e.strange(r, n, rest, readable)
+			at += until / 8
+			n, size = e.strange(r, n, b[at:], readable)
 			if size == 0 {
 				return out, false
 			}
-			rest = rest[size:]
+			at += size
 		}
 		line = line[:len(line)+n]
 	}
@@ -203,7 +211,7 @@ func isText(b []byte) bool {
 		return false
 	}
 	for len(b) > 0 {
-		n := min(plainBytes(first8(b), deletes, deletes), len(b))
+		n := min(bits.TrailingZeros64(strangeBytes(first8(b)))/8, len(b))
 		b = b[n:]
 		if n == 8 {
 			continue

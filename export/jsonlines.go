@@ -77,7 +77,7 @@ const objectEnd = '}' | '\n'<<8
 // Frame implements dissect.Sink.
 func (w *jsonWriter) Frame(f *dissect.Frame) {
 	w.tally.Frame(f)
-	if !w.shows(Packets) {
+	if !w.showsFrames {
 		return
 	}
 	start := w.start()
@@ -217,7 +217,7 @@ func (w *jsonWriter) tail(b []byte, f *dissect.Frame) []byte {
 // Transaction implements dissect.Sink.
 func (w *jsonWriter) Transaction(t *dissect.Transaction) {
 	w.tally.Transaction(t)
-	if !w.shows(Transactions) {
+	if !w.showsTransactions {
 		return
 	}
 	start := w.start()

@@ -41,9 +41,18 @@ func (r *room) word(n int, x uint64, size int) int {
 	return n + size
 }
 
+// word4 is word for four bytes.
+func (r *room) word4(n int, x uint32, size int) int {
+	binary.LittleEndian.PutUint32(r.at(n)[:], x)
+	return n + size
+}
+
 // num writes a number in decimal.
 func (r *room) num(n int, v int64) int {
 	switch u := uint64(v); {
+	case u < uint64(len(smallNumbers)):
+		x := smallNumbers[u]
+		return r.word4(n, x, int(x>>24))
 	case u < fourDigits:
 		size := digitCount(u)
 		return r.word(n, (fourZeros+lastDigits(u))>>((32-8*size)&31), int(size))
@@ -106,21 +115,29 @@ func (r *room) plain(n int, s string) (_ int, ok bool) {
 	return n + len(s), special == 0
 }
 
-// series writes numbers of which most are near the one before: only the last four digits are made anew. The zero value is ready.
+// series writes numbers of which most are near the one before, often the next: only the last four digits are made anew, or less. The zero
+// value is ready.
 type series struct {
-	from  uint64 // it and those behind it have the first digits
-	first uint64 // as they are written
-	size  int    // how many there are
+	latest uint64
+	last   uint32 // its last four digits as they are written
+	size   int    // how many there are in front of them
+	first  uint64 // those
+	from   uint64 // the first number that has them
 }
 
 // write is num for such a number.
 func (c *series) write(r *room, n int, v int64) int {
-	last := uint64(v) - c.from
-	if last >= fourDigits || c.size == 0 {
+	switch last := uint64(v) - c.from; {
+	case uint64(v) == c.latest+1 && c.last < '9'<<24 && c.size > 0:
+		c.last += 1 << 24
+	case last < fourDigits && c.size > 0:
+		c.last = uint32(fourZeros + lastDigits(last))
+	default:
 		return c.turn(r, n, v)
 	}
+	c.latest = uint64(v)
 	n = r.word(n, c.first, c.size)
-	return r.word(n, fourZeros+lastDigits(last), 4)
+	return r.word4(n, c.last, 4)
 }
 
 // turn writes a number with other first digits than the one before.

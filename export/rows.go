@@ -122,52 +122,57 @@ func appendName(b []byte, f *dissect.Frame) []byte {
 	return b[:len(b)+n]
 }
 
-// gist is where what lists say of the fields of a form stands, if that is no more than the status and the payload; 0 for none.
+// gist is what lists say of the packets of a form, if that is no more than what they are, that they are no failure, and their payload.
 type gist struct {
-	all             bool // it is no more
-	status, payload int
+	// what is said of a packet without its payload, by the letter of the request that it answers, 0 for a request; nil for others. It is of a
+	// packet with a letter in which a byte has a value: the status, or the letter again.
+	what    [256]*long
+	at      int
+	letter  byte
+	value   byte
+	payload int // where it stands, 0 where there is none
 }
 
 // gists are those of the forms.
-var gists = func() (list []gist) {
-	for _, k := range dissect.Forms() {
-		g := gist{all: true}
+var gists = func() []gist {
+	list := make([]gist, len(dissect.Forms()))
+	for i := range dissect.Forms() {
+		k, g := &dissect.Forms()[i], &list[i]
+		g.letter, g.value = k.Layout.Letter, k.Layout.Letter
+		ok, asked, said := true, []byte{0}, protocol.Name(k.Layout.Letter)
 		for i := range k.Fields {
 			switch v := &k.Fields[i]; {
 			case v.Kind == protocol.StatusNum:
-				g.status = k.At[i]
+				g.at, g.value, asked = k.At[i], 1, []byte(k.Layout.Answers)
 			case v.Kind == protocol.Payload && !v.Secret:
 				g.payload = k.At[i]
-				g.all = g.all && v.Size == 0
 			case v.Kind == protocol.Text || v.Kind == protocol.Code:
-				g.all = false
+				ok = false
 			}
 		}
-		list = append(list, g)
+		for _, c := range asked {
+			if c != 0 {
+				said = protocol.Name(k.Layout.Letter) + " to " + protocol.Name(c) + " ok"
+			}
+			if ok {
+				g.what[c] = newLong(said)
+			}
+		}
 	}
 	return list
 }()
 
-// appendWhat says in a few words what a packet carries.
-func appendWhat(b []byte, f *dissect.Frame, showSecrets bool) []byte {
-	if k := f.Form(); k != nil && len(f.Violations) == 0 {
-		if g := &gists[k.Row]; g.all {
-			return g.append(b, f)
-		}
+// gistOf returns what is said of a packet, and where its payload stands, 0 for nowhere. It is nil if there may be more to say.
+func gistOf(f *dissect.Frame) (what *long, payload int) {
+	k := f.Form()
+	if k == nil || len(f.Violations) > 0 || f.Missing > 0 {
+		return nil, 0
 	}
-	return appendAll(b, f, showSecrets)
-}
-
-// append appends the same as appendAll does.
-func (g *gist) append(b []byte, f *dissect.Frame) []byte {
-	b = appendName(b, f)
-	if g.status > 0 {
-		b = appendStatus(b, f.Raw[g.status])
+	g := &gists[k.Row]
+	if f.Raw[g.at] != g.value || f.Letter != g.letter {
+		return nil, 0
 	}
-	if g.payload > 0 {
-		b = appendPayload(b, f.Raw[g.payload:])
-	}
-	return b
+	return g.what[f.RequestLetter], g.payload
 }
 
 // appendStatus says what a status byte means.
@@ -179,8 +184,8 @@ func appendStatus(b []byte, status byte) []byte {
 	return append(append(b, " status "...), hexDigits[status>>4], hexDigits[status&15])
 }
 
-// appendAll is appendWhat for any packet.
-func appendAll(b []byte, f *dissect.Frame, showSecrets bool) []byte {
+// appendWhat says in a few words what a packet carries.
+func appendWhat(b []byte, f *dissect.Frame, showSecrets bool) []byte {
 	b = appendName(b, f)
 	fields := f.Fields()
 	for i := range fields {

@@ -18,7 +18,7 @@ func (w *textWriter) end(b []byte) { w.base.end(append(b, '\n')) }
 // Frame implements dissect.Sink.
 func (w *textWriter) Frame(f *dissect.Frame) {
 	w.tally.Frame(f)
-	if !w.shows(Packets) {
+	if !w.showsFrames {
 		return
 	}
 	b := w.out.line()
@@ -47,7 +47,16 @@ func (w *textWriter) Frame(f *dissect.Frame) {
 	n = r.char(n, ' ')
 	n = r.num(n, int64(f.Length))
 	n = r.char(n, ' ')
-	w.end(appendWhat(b[:len(b)+n], f, w.o.ShowSecrets))
+	what, payload := gistOf(f)
+	if what == nil {
+		w.end(appendWhat(b[:len(b)+n], f, w.o.ShowSecrets))
+		return
+	}
+	b = b[:len(b)+r.long(n, what)]
+	if payload > 0 {
+		b = appendPayload(b, f.Raw[payload:])
+	}
+	w.end(b)
 }
 
 var arrow = newShort(" → ")
@@ -97,7 +106,7 @@ func appendRight(b []byte, v int64, width int) []byte {
 // Transaction implements dissect.Sink.
 func (w *textWriter) Transaction(t *dissect.Transaction) {
 	w.tally.Transaction(t)
-	if !w.shows(Transactions) {
+	if !w.showsTransactions {
 		return
 	}
 	b := appendRight(w.out.line(), t.Number, numberWidth)

@@ -87,6 +87,7 @@ func New(w io.Writer, o Options) (Writer, error) {
 		return nil, err
 	}
 	b := &base{out: newOutput(w), o: o, tally: newTally()}
+	b.showsFrames, b.showsTransactions = b.shows(Packets), b.shows(Transactions)
 	b.out.eager = o.Flush
 	switch o.Format {
 	case NDJSON, JSON:
@@ -140,6 +141,8 @@ type base struct {
 	tally *tally
 	clock clock
 	some  bool // a line was written
+	// showsFrames and showsTransactions tell that they are shown: each of them asks.
+	showsFrames, showsTransactions bool
 }
 
 // Worst implements Writer.
