@@ -196,7 +196,7 @@ func (f *front) lookAhead(b *capture.Batch, from int) (n int, last bool) {
 	refs := b.Refs[from:min(from+ahead, len(b.Refs))]
 	n, last = f.count(refs)
 	refs = refs[:n]
-	if found := reassembly.Look(b.Data, refs, &f.segs, &f.found); found < n {
+	if found := reassembly.Look(b.Data, refs, f.segs[:], f.found[:]); found < n {
 		f.decode(b, from, n)
 	}
 	f.a.Find(f.segs[:n], &f.found)
@@ -307,9 +307,7 @@ func (f *front) segment(s *reassembly.Segment, ref *capture.Ref, first int) (don
 		off, to, ok = f.a.Quick(s, ref.Time, ref.Number)
 	}
 	if !ok {
-		f.at = moment{phase: dissect.ThePacket}
-		s.Fill(f.w.batch.Data[ref.Off : ref.Off+ref.Len])
-		f.a.Slow(s, ref.Time, ref.Number)
+		f.slowly(s, ref)
 		return false
 	}
 	t, d := &f.talks[s.Mark()], s.From()&1
@@ -326,14 +324,7 @@ func (f *front) segment(s *reassembly.Segment, ref *capture.Ref, first int) (don
 	}
 	if len(f.w.changes) > first || !there || t.dialogue == nil || to > 0 && uint32(to) == 0 {
 		// There are changes already, or IP fragments were put together elsewhere, or there were no bytes yet, or 4 GiB are acknowledged.
-		f.at = moment{phase: dissect.ThePacket}
-		c := s.Conn()
-		if to > 0 {
-			f.Acked(c, d^1, to, ref.Number)
-		}
-		if len(b) > 0 {
-			f.Chunk(c, d, reassembly.Chunk{Offset: off, Bytes: b, Time: ref.Time, Packet: ref.Number, Push: push})
-		}
+		f.change(s, ref, off, to, b)
 		return false
 	}
 	st := f.step(ref)
@@ -353,6 +344,25 @@ func (f *front) segment(s *reassembly.Segment, ref *capture.Ref, first int) (don
 		f.assign(st)
 	}
 	return true
+}
+
+// slowly takes in a segment that is not usual.
+func (f *front) slowly(s *reassembly.Segment, ref *capture.Ref) {
+	f.at = moment{phase: dissect.ThePacket}
+	s.Fill(f.w.batch.Data[ref.Off : ref.Off+ref.Len])
+	f.a.Slow(s, ref.Time, ref.Number)
+}
+
+// change tells what a segment brings that Quick has taken in as changes.
+func (f *front) change(s *reassembly.Segment, ref *capture.Ref, off, to int64, b []byte) {
+	f.at = moment{phase: dissect.ThePacket}
+	c, d := s.Conn(), s.From()
+	if to > 0 {
+		f.Acked(c, 1-d, to, ref.Number)
+	}
+	if len(b) > 0 {
+		f.Chunk(c, d, reassembly.Chunk{Offset: off, Bytes: b, Time: ref.Time, Packet: ref.Number, Push: s.Flags&reassembly.FlagPSH != 0})
+	}
 }
 
 // maxPrompt bounds the time between bytes and an acknowledgement that is told together with them (ns): it is less than the time in which

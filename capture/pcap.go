@@ -1,5 +1,7 @@
 package capture
 
+import "math/bits"
+
 // The magic numbers of pcap files, as the writer's byte order has them.
 const (
 	magicMicro    = 0xa1b2c3d4
@@ -85,8 +87,12 @@ func (f *pcap) usual(b *Batch, at int, r *Reader) int {
 		if len(data)-at < pcapHeader {
 			break
 		}
-		h := data[at : at+pcapHeader : at+pcapHeader]
-		caplen, wire := order.u32(h[8:]), order.u32(h[12:])
+		h := (*[pcapHeader]byte)(data[at:])
+		time, sizes := order.u64(h[:]), order.u64(h[8:]) // two numbers each, the first in the lower half
+		if order.big {
+			time, sizes = bits.RotateLeft64(time, 32), bits.RotateLeft64(sizes, 32)
+		}
+		caplen, wire := uint32(sizes), uint32(sizes>>32)
 		start := at + pcapHeader
 		if caplen > maxRecord || len(data)-start < int(caplen) {
 			break
@@ -95,7 +101,7 @@ func (f *pcap) usual(b *Batch, at int, r *Reader) int {
 		number++
 		ref := &refs[i]
 		ref.Number = number
-		ref.Time = int64(order.u32(h))*second + int64(order.u32(h[4:]))*scale
+		ref.Time = int64(uint32(time))*second + int64(time>>32)*scale
 		ref.Off, ref.Len, ref.WireLen = uint32(start), caplen, max(min(wire, maxWireLen), caplen)
 		ref.Link, ref.Iface = link, 0
 	}

@@ -186,8 +186,10 @@ func (a *Assembler) Quick(s *Segment, time, packet int64) (off, acked int64, ok 
 		if to > q.next {
 			return 0, 0, false
 		}
-		if to > f.acked[1-d] {
-			f.acked[1-d], acked = to, to
+		last := f.acked[1-d]
+		f.acked[1-d], acked = max(to, last), to // without a branch, because nobody can guess which of them are news
+		if to <= last {
+			acked = 0
 		}
 	}
 	s.d, f.used = d, true
@@ -203,20 +205,6 @@ func (a *Assembler) Quick(s *Segment, time, packet int64) (off, acked int64, ok 
 
 // AtOnce is the largest number of segments that Find looks for at a time.
 const AtOnce = 64
-
-// Look finds the segments in the most usual of packets, IPv4 in Ethernet without options and with all of the TCP header. It sets is for those
-// that it finds, and returns how many there are. Their fields are not filled in but for the Length and the Flags. For the other packets, Decode is
-// to be asked.
-func Look(data []byte, refs []capture.Ref, list *[AtOnce]Segment, is *[AtOnce]bool) (n int) {
-	for i := range refs {
-		r := &refs[i]
-		is[i] = list[i].look(r.Link, data[r.Off:r.Off+r.Len], r.Off)
-		if is[i] {
-			n++
-		}
-	}
-	return n
-}
 
 // Find looks for the connections of segments that Quick is to take in soon, and brings near what Quick needs of them; is tells which are
 // segments. Looking for many at once is faster than for one after the other: the processor waits for all of them at the same time.

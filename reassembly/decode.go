@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
+	"unsafe"
 
 	"github.com/nubishark/nubishark/capture"
 )
@@ -84,33 +85,42 @@ type Decoder struct {
 // Decode finds the TCP segment in a packet and reports whether there is one. Of nested
 // packets the innermost counts, as with Wireshark's tcp.stream.
 func (d *Decoder) Decode(p *capture.Packet, s *Segment) bool {
-	if s.look(p.Link, p.Data, 0) {
+	var is [1]bool
+	if Look(p.Data, []capture.Ref{{Len: uint32(len(p.Data)), Link: p.Link}}, unsafe.Slice(s, 1), is[:]) > 0 {
 		s.Fill(p.Data)
 		return true
 	}
 	return d.network(network(p.Link, p.Data), p.WireLen-len(p.Data), p.Time, s, 0)
 }
 
-// look finds the segment in the most usual of packets, IPv4 in Ethernet without options and with all of its TCP header, and reports
-// whether it is one; the packet stands somewhere in other data. All packets pass here one by one, so several fields of a header are looked
-// at together, and the least is written.
-func (s *Segment) look(link capture.LinkType, b []byte, at uint32) bool {
-	if link != linkEthernet || len(b) < plainSize {
-		return false
+// Look finds the segments in the most usual of packets, IPv4 in Ethernet without options and with all of the TCP header. It sets is for those
+// that it finds, and returns how many there are. Their fields are not filled in but for the Length and the Flags. For the other packets, Decode
+// is to be asked. All packets pass here one by one, so several fields of a header are looked at together, and the least is written.
+func Look(data []byte, refs []capture.Ref, list []Segment, is []bool) (found int) {
+	list, is = list[:len(refs)], is[:len(refs)]
+	for i := range refs {
+		r, s := &refs[i], &list[i]
+		is[i] = false
+		b := data[r.Off : r.Off+r.Len]
+		if r.Link != linkEthernet || len(b) < plainSize {
+			continue
+		}
+		h := (*headers)(b)
+		about, more := binary.LittleEndian.Uint64(h[12:]), binary.LittleEndian.Uint64(h[20:])
+		if about&0xff_ff_ff != 0x45_00_08 || more&0xff_00_ff_3f != protoTCP<<24 { // EtherType, version and length; fragment, protocol
+			continue
+		}
+		size, total := plainSize-20+int(h[46]&0xf0)>>2, plainSize-40+int(bits.ReverseBytes16(uint16(about>>32)))
+		if size < plainSize || total < size || len(b) < size {
+			continue
+		}
+		s.head, s.Length, s.size, s.at, s.Flags = h, total-size, int32(min(len(b), total)-size), r.Off+uint32(size), h[47]
+		addrs, ports := binary.BigEndian.Uint64(h[26:]), uint64(binary.BigEndian.Uint32(h[34:]))
+		s.locate4(addrs>>32<<16|ports>>16, addrs<<32>>16|ports&0xffff)
+		is[i] = true
+		found++
 	}
-	h := (*headers)(b)
-	about, more := binary.LittleEndian.Uint64(h[12:]), binary.LittleEndian.Uint64(h[20:])
-	if about&0xff_ff_ff != 0x45_00_08 || more&0xff_00_ff_3f != protoTCP<<24 { // EtherType, version and length; fragment, protocol
-		return false
-	}
-	size, total := plainSize-20+int(h[46]&0xf0)>>2, plainSize-40+int(bits.ReverseBytes16(uint16(about>>32)))
-	if size < plainSize || total < size || len(b) < size {
-		return false
-	}
-	s.head, s.Length, s.size, s.at, s.Flags = h, total-size, int32(min(len(b), total)-size), at+uint32(size), h[47]
-	addrs, ports := binary.BigEndian.Uint64(h[26:]), uint64(binary.BigEndian.Uint32(h[34:]))
-	s.locate4(addrs>>32<<16|ports>>16, addrs<<32>>16|ports&0xffff)
-	return true
+	return found
 }
 
 // headers are those of the most usual of packets.
