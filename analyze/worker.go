@@ -1,6 +1,7 @@
 package analyze
 
 import (
+	"slices"
 	"sort"
 	"unsafe"
 
@@ -214,7 +215,7 @@ func (w *worker) next(k *work, st *step) {
 	}
 	payload := k.payload(st)
 	if !w.d.Usual(c, payload, &st.Whole) {
-		w.d.Bytes(c, int(st.Dir), payload, &dissect.Part{Offset: st.Offset, Time: st.Time, Packet: st.Packet, Push: st.Push})
+		w.d.Bytes(c, int(st.Dir), slices.Clip(payload), &dissect.Part{Offset: st.Offset, Time: st.Time, Packet: st.Packet, Push: st.Push})
 	}
 	if st.ackedIn > 0 {
 		w.d.Acked(c, int(st.Dir), st.Offset+int64(st.n), st.Packet+int64(st.ackedIn))
@@ -229,8 +230,8 @@ func (w *worker) passed(k *work) {
 	}
 }
 
-// payload are the bytes of a step that has a dialogue.
-func (k *work) payload(st *step) []byte { return k.batch.Data[st.at:][:st.n:st.n] }
+// payload are the bytes of a step that has a dialogue; behind them stands the rest of the batch.
+func (k *work) payload(st *step) []byte { return k.batch.Data[st.at:][:st.n] }
 
 // handle takes a change.
 func (w *worker) handle(e *change) {

@@ -154,7 +154,7 @@ func (c *Dialogue) outWhole(dir int, l *protocol.Layout, tail bool, b []byte, w 
 	c.update()
 	c.feel(dir, b[0], w.Time)
 	x := c.d.addWhole()
-	x.conn, x.raw, x.offset, x.time, x.packet = c.conn, b, w.Offset, w.Time, w.Packet
+	x.conn, x.raw, x.offset, x.time, x.packet = c.conn, b[:len(b):len(b)], w.Offset, w.Time, w.Packet
 	x.slot, x.form, x.dir, x.from, x.asked = slot, uint8(2*l.Row()), uint8(dir), c.sideOf(dir), asked
 	if tail {
 		x.form++

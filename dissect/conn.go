@@ -183,12 +183,10 @@ func (c *Dialogue) side(dir int) protocol.Side {
 	return c.sideOf(dir)
 }
 
-func (c *Dialogue) sideOf(dir int) protocol.Side {
-	if dir == int(c.deviceDir) {
-		return protocol.Device
-	}
-	return protocol.Server
-}
+func (c *Dialogue) sideOf(dir int) protocol.Side { return sides[(dir^int(c.deviceDir))&1] }
+
+// sides are that of the device and the other one. Nobody can guess which one it is, so it is not branched by.
+var sides = [2]protocol.Side{protocol.Device, protocol.Server}
 
 // gapless reports whether the connection was seen from its SYN on and whole.
 func (c *Dialogue) gapless() bool {

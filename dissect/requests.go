@@ -57,7 +57,7 @@ func (c *Dialogue) newTransaction(id sid, dir int) *transaction {
 	d := c.d
 	t := d.spare
 	if t == nil {
-		t = &transaction{}
+		t = &transaction{raw: make([]byte, 0, usualRaw)}
 	} else {
 		d.spare = t.next
 		packets, raw := t.packets[:0], t.raw[:0]
@@ -99,6 +99,22 @@ func (c *Dialogue) releaseAll(r *requests) {
 		t = next
 	}
 	*r = requests{}
+}
+
+// usualRaw is the size of most requests at most.
+const usualRaw = 128
+
+// copyRaw keeps the bytes of a request. What stands behind them, up to their capacity, may be read: a copy of a size that is known needs no call.
+func (t *transaction) copyRaw(b []byte) {
+	if len(b) <= usualRaw && cap(b) >= usualRaw && cap(t.raw) >= usualRaw {
+		t.raw = t.raw[:len(b)]
+		*(*[usualRaw]byte)(t.raw[:usualRaw]) = [usualRaw]byte(b[:usualRaw])
+		return
+	}
+	t.raw = append(t.raw[:0], b[:min(len(b), maxBytes)]...)
+	if len(b) > maxBytes {
+		t.hash = hashOf(b)
+	}
 }
 
 // keep notes what the request was.

@@ -3,6 +3,7 @@ package dissect
 import (
 	"cmp"
 	"math"
+	"math/bits"
 	"slices"
 	"unsafe"
 
@@ -141,23 +142,24 @@ func (t *timers) next() int64 {
 // raise lets those timers come up that are far no more, now. Whether they stand is seen when their own time comes.
 func (t *timers) raise(now int64) {
 	for t.far.due() < now {
-		for b := t.far.take(); b != nil; b = t.far.giveBack(b) {
-			for i := range b.list[:b.n] {
-				t.heap.push(b.list[i])
-				t.came(&b.list[i], len(t.rows))
-			}
+		for x := t.far.take(); x != nil; x = t.far.soon.giveBack(x) {
+			t.heap.push(x.timer)
+			t.came(&x.timer, len(t.rows))
 		}
 	}
 	t.settle()
 }
 
-// farTimers are timers by the stretch of 67 ms in which their time is.
+// farTimers are timers by the stretch of 67 ms in which their time is. Those of the stretch that comes next are divided again, by the
+// millisecond: so few come up at a time that it is soon found out which is the first.
 type farTimers struct {
-	slots [farSlots]*farBlock
-	n     int
-	came  int64 // the last stretch that came up
-	first int64 // the first one with timers, if there are any
-	spare *farBlock
+	slots  [farSlots]*farBlock
+	n      int   // in all
+	behind int   // of those, in the slots
+	came   int64 // the last stretch that came up
+	first  int64 // the first one with timers, if there are any
+	spare  *farBlock
+	soon   soonTimers
 }
 
 const (
@@ -174,10 +176,13 @@ type farBlock struct {
 
 // due is when the first of those that are here comes up.
 func (f *farTimers) due() int64 {
-	if f.n == 0 {
-		return math.MaxInt64
+	switch {
+	case f.soon.some != 0:
+		return f.came<<farUnit | int64(bits.TrailingZeros64(f.soon.some))<<soonUnit
+	case f.behind > 0:
+		return f.first << farUnit
 	}
-	return f.first << farUnit
+	return math.MaxInt64
 }
 
 // push adds a timer, if it is far away and not too far.
@@ -189,7 +194,7 @@ func (f *farTimers) push(x timer, now int64) bool {
 	if stretch <= max(f.came, now>>farUnit) || stretch >= f.came+farSlots {
 		return false
 	}
-	if f.n == 0 || stretch < f.first {
+	if f.behind == 0 || stretch < f.first {
 		f.first = stretch
 	}
 	slot := &f.slots[stretch%farSlots]
@@ -205,25 +210,39 @@ func (f *farTimers) push(x timer, now int64) bool {
 	b.list[b.n] = x
 	b.n++
 	f.n++
+	f.behind++
 	return true
 }
 
-// take takes out those of the first stretch.
-func (f *farTimers) take() *farBlock {
+// take takes out those that come up first, one at least: a list.
+func (f *farTimers) take() *soonTimer {
+	if f.soon.some == 0 {
+		f.divide()
+	}
+	list, n := f.soon.take()
+	f.n -= n
+	return list
+}
+
+// divide divides the first stretch.
+func (f *farTimers) divide() {
 	slot := &f.slots[f.first%farSlots]
-	list := *slot
+	b := *slot
 	*slot = nil
 	f.came = f.first
-	for b := list; b != nil; b = b.next {
-		f.n -= b.n
+	for b != nil {
+		for i := range b.list[:b.n] {
+			f.soon.push(&b.list[i])
+		}
+		f.behind -= b.n
+		b = f.giveBack(b)
 	}
 	f.seek()
-	return list
 }
 
 // seek finds the first stretch with timers.
 func (f *farTimers) seek() {
-	for f.n > 0 && f.slots[f.first%farSlots] == nil {
+	for f.behind > 0 && f.slots[f.first%farSlots] == nil {
 		f.first++
 	}
 }
@@ -238,7 +257,7 @@ func (f *farTimers) giveBack(b *farBlock) (next *farBlock) {
 
 // keep takes out all timers but those that stand.
 func (f *farTimers) keep() {
-	f.n = 0
+	f.behind = 0
 	for i := range f.slots {
 		for at := &f.slots[i]; *at != nil; {
 			b := *at
@@ -251,7 +270,7 @@ func (f *farTimers) keep() {
 			}
 			clear(b.list[n:b.n])
 			b.n = n
-			f.n += n
+			f.behind += n
 			if n == 0 {
 				*at = f.giveBack(b)
 			} else {
@@ -259,7 +278,72 @@ func (f *farTimers) keep() {
 			}
 		}
 	}
+	f.n = f.behind + f.soon.keep()
 	f.seek()
+}
+
+// soonTimers are the timers of a stretch by the millisecond: a list for each of the parts of the stretch.
+type soonTimers struct {
+	lists [1 << (farUnit - soonUnit)]*soonTimer
+	some  uint64 // a bit for each list that is not empty
+	spare *soonTimer
+}
+
+const soonUnit = 20 // such a part has so many bits of ns
+
+type soonTimer struct {
+	timer
+	next *soonTimer
+}
+
+func (f *soonTimers) push(x *timer) {
+	s := f.spare
+	if s != nil {
+		f.spare = s.next
+	} else {
+		s = new(soonTimer)
+	}
+	i := x.at >> soonUnit & int64(len(f.lists)-1)
+	s.timer, s.next = *x, f.lists[i]
+	f.lists[i] = s
+	f.some |= 1 << i
+}
+
+// take takes out the first list, and returns how many timers are in it.
+func (f *soonTimers) take() (list *soonTimer, n int) {
+	i := bits.TrailingZeros64(f.some)
+	list = f.lists[i]
+	f.lists[i] = nil
+	f.some &^= 1 << i
+	for x := list; x != nil; x = x.next {
+		n++
+	}
+	return list, n
+}
+
+// giveBack takes back what was taken out, and returns the next of its list.
+func (f *soonTimers) giveBack(x *soonTimer) (next *soonTimer) {
+	next = x.next
+	x.timer, x.next, f.spare = timer{}, f.spare, x
+	return next
+}
+
+// keep takes out all timers but those that stand, and returns how many those are.
+func (f *soonTimers) keep() (n int) {
+	for i := range f.lists {
+		for at := &f.lists[i]; *at != nil; {
+			if x := *at; x.stands() {
+				at = &x.next
+				n++
+			} else {
+				*at = f.giveBack(x)
+			}
+		}
+		if f.lists[i] == nil {
+			f.some &^= 1 << i
+		}
+	}
+	return n
 }
 
 // cancel makes the timer of a place one of nobody, so that nothing far away has to be looked at when its time has come.

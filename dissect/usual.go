@@ -22,7 +22,8 @@ type Whole struct {
 
 // Usual takes in bytes like Bytes, if they are a packet that came whole in one write on a connection where nothing is in doubt, as most
 // are, and reports whether they are. It concludes what the long way would, from the bytes where they are; whatever is not usual goes that
-// way. Otherwise nothing has changed that Bytes would not change, too. All timers that are due have run before.
+// way. Otherwise nothing has changed that Bytes would not change, too. All timers that are due have run before. What stands behind the bytes, up
+// to their capacity, may be read.
 func (d *Dissector) Usual(c *Dialogue, b []byte, w *Whole) bool {
 	if !c.easy || !w.Push || len(b) <= protocol.StatusAt {
 		return false
@@ -125,7 +126,11 @@ func (c *Dialogue) waitFor(dir int, b []byte, w *Whole) bool {
 	}
 	s.lastTime, s.latest = max(s.lastTime, w.Time), max(s.latest, w.Packet)
 	x.time, x.packet, x.acked, x.timed, x.size = w.Time, w.Packet, 0, true, uint8(len(b))
-	copy(x.raw[:], b)
+	if cap(b) >= len(x.raw) {
+		x.raw = [mostWaiting]byte(b[:mostWaiting]) // a size that is known is copied without a call
+	} else {
+		copy(x.raw[:], b)
+	}
 	c.waits |= 1 << dir
 	if len(b) == withToken {
 		c.half[dir].handOut(b, w.Offset)
@@ -434,10 +439,7 @@ func (c *Dialogue) request(dir int, l *protocol.Layout, tail bool, b []byte, w *
 	t := c.newTransaction(sid(b[1:protocol.HeaderSize]), dir)
 	t.letter, t.requestTime, t.size, t.offset, t.acked = b[0], w.Time, len(b), w.Offset, acked
 	t.packets = append(t.packets, w.Packet)
-	t.raw = append(t.raw, b[:min(len(b), maxBytes)]...)
-	if len(b) > maxBytes {
-		t.hash = hashOf(b)
-	}
+	t.copyRaw(b)
 	t.secret[0] = [2]int{protocol.TokenAt, protocol.TokenAt + protocol.TokenSize}
 	t.token = token(b[protocol.TokenAt:])
 	if c.ahead>>dir&1 != 0 {
