@@ -111,7 +111,7 @@ func (p *pulse) late() int64 { return p.heard + p.period + max(p.period/2, secon
 // pulseDue is the moment at which the device's silence says something, 0 for never.
 func (c *Dialogue) pulseDue() int64 {
 	p := &c.pulse
-	if p.period == 0 || c.standing != confirmed || c.half[c.deviceDir].ended != running {
+	if p.period == 0 || c.standing != confirmed || !c.easy && c.half[c.deviceDir].ended != running {
 		return 0
 	}
 	switch c.told {

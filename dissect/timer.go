@@ -539,11 +539,16 @@ func (c *Dialogue) due() int64 {
 			at = t
 		}
 	}
-	for i := range c.half {
-		h := &c.half[i]
-		if t := h.requests.nextLate(c.d.now - c.d.timeout); t != nil {
+	for i := range c.spots {
+		if t := c.spots[i].requests.nextLate(c.d.now - c.d.timeout); t != nil {
 			sooner(c.lateFrom(t))
 		}
+	}
+	for i := range c.half {
+		if c.easy { // no bytes wait
+			break
+		}
+		h := &c.half[i]
 		if len(h.buf) > 0 && h.ended == running {
 			sooner(h.lastTime + second)
 			if !h.silent {
