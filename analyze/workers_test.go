@@ -56,10 +56,10 @@ func (e *everything) Stream(s *dissect.Stream) {
 
 func (e *everything) Note(n *dissect.Note) {
 	if n.Conn == nil {
-		fmt.Fprintf(e, "note %s %d %d %v %v %s\n", n.ID, n.Count, n.Packet, n.Stream != nil, n.Doubtful, n.Message)
+		fmt.Fprintf(e, "note %s %d %d %v %v %s\n", n.ID, n.Count, n.Packet, n.Stream != nil, n.Doubtful, n.Said())
 		return
 	}
-	fmt.Fprintf(e, "note [%s] %s %q %d %s\n", e.conn(n.Conn), n.ID, n.Device, n.Time, n.Message)
+	fmt.Fprintf(e, "note [%s] %s %q %d %s\n", e.conn(n.Conn), n.ID, n.Device, n.Time, n.Said())
 }
 
 func everythingOf(t testing.TB, list []capture.Packet, o analyze.Options) string {
@@ -220,7 +220,7 @@ type noted struct {
 
 func (n *noted) Count(*dissect.Counts) {}
 func (n *noted) Note(x *dissect.Note) {
-	n.notes = append(n.notes, fmt.Sprint(x.ID, x.Device, x.Time, x.Message))
+	n.notes = append(n.notes, fmt.Sprint(x.ID, x.Device, x.Time, x.Said()))
 }
 
 // Where packets are only counted, devices are listened to all the same.

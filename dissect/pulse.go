@@ -14,9 +14,12 @@ type Note struct {
 	// Conn is nil for a note on the capture.
 	Conn   *Conn
 	Device string
-	// Time is the moment from which it is so (ns since 1970); Message says what with its times.
-	Time    int64
+	// Time is the moment from which it is so (ns since 1970).
+	Time int64
+	// Message says it where that is known beforehand; Said always does.
 	Message string
+
+	heard, period int64 // of a device that is late or silent
 
 	// Of the capture: how often it is so, the first capture packet (0 for none) and the first connection (nil for none), and the
 	// violations that it may explain.
@@ -31,6 +34,17 @@ const (
 	DeviceSilent    = "device-silent"
 	ReconnectStorm  = "reconnect-storm"
 )
+
+// Said says what is so, with its times.
+func (x *Note) Said() string {
+	switch {
+	case x.Message != "" || x.period == 0:
+		return x.Message
+	case x.ID == DeviceSilent:
+		return fmt.Sprintf("nothing from the device since %s, for three heartbeats of %s, and the connection is open", clockTime(x.heard), span(x.period))
+	}
+	return fmt.Sprintf("nothing from the device since %s: heartbeats came every %s", clockTime(x.heard), span(x.period))
+}
 
 // NoteSink is a Sink that wants notes, too.
 type NoteSink interface{ Note(*Note) }
@@ -128,11 +142,9 @@ func (c *Dialogue) checkPulse(now int64) {
 	for due := c.pulseDue(); due > 0 && due <= now; due = c.pulseDue() {
 		p := &c.pulse
 		c.told++
-		n := &Note{ID: HeartbeatMissed, Conn: c.conn, Device: c.device, Time: p.heard + p.period}
-		n.Message = fmt.Sprintf("nothing from the device since %s: heartbeats came every %s", clockTime(p.heard), span(p.period))
+		n := &Note{ID: HeartbeatMissed, Conn: c.conn, Device: c.device, Time: p.heard + p.period, heard: p.heard, period: p.period}
 		if c.told > 1 {
 			n.ID, n.Time = DeviceSilent, due
-			n.Message = fmt.Sprintf("nothing from the device since %s, for three heartbeats of %s, and the connection is open", clockTime(p.heard), span(p.period))
 		}
 		c.out(n)
 	}

@@ -57,7 +57,7 @@ func (w *textWriter) Note(n *dissect.Note) {
 		b = AppendEscaped(b, n.Device)
 	}
 	b = append(b, ": "...)
-	b = append(b, n.Message...)
+	b = append(b, n.Said()...)
 	w.end(b)
 }
 
@@ -79,7 +79,7 @@ func (w *jsonWriter) Note(n *dissect.Note) {
 		w.wire(`,"device":`, []byte(n.Device))
 	}
 	w.time(`,"time":`, n.Time)
-	w.str(`,"message":`, n.Message)
+	w.str(`,"message":`, n.Said())
 	w.end()
 }
 
@@ -106,7 +106,7 @@ func (r *report) noted() {
 		if n.Device == "" {
 			name = deviceName(n.Conn)
 		}
-		r.para(dayTime(n.Time) + " " + name + ": " + n.Message + " (" + n.ID + ")")
+		r.para(dayTime(n.Time) + " " + name + ": " + n.Said() + " (" + n.ID + ")")
 	}
 	if more := all - int64(len(y.first)); more > 0 {
 		r.para("and " + thousands(more) + " more")

@@ -24,7 +24,7 @@ func (w *jsonWriter) captureNote(n *dissect.Note) {
 			}
 		})
 	}
-	w.str(`,"message":`, n.Message)
+	w.str(`,"message":`, n.Said())
 }
 
 // captureNote writes a note on the whole capture as a line.
@@ -40,7 +40,7 @@ func (w *textWriter) captureNote(n *dissect.Note) {
 		b = strconv.AppendInt(b, int64(*n.Stream), 10)
 	}
 	b = append(b, ": "...)
-	b = append(b, n.Message...)
+	b = append(b, n.Said()...)
 	for i, d := range n.Doubtful {
 		if i == 0 {
 			b = append(b, "; it may explain "...)
