@@ -302,41 +302,50 @@ func (f *front) step(ref *capture.Ref) *step {
 // first of them that the packet brought is the so-many-th.
 func (f *front) segment(s *reassembly.Segment, ref *capture.Ref, first int) (done bool) {
 	f.a.Advanced(f.clock)
-	off, to, ok := f.a.Quick(s, ref.Time, ref.Number)
-	if !ok && f.a.Again(s) { // what is told of a packet is not to depend on where batches start
-		off, to, ok = f.a.Quick(s, ref.Time, ref.Number)
+	off, to, how := f.a.Quick(s, ref.Time, ref.Number)
+	if how == 0 && f.a.Again(s) { // what is told of a packet is not to depend on where batches start
+		off, to, how = f.a.Quick(s, ref.Time, ref.Number)
 	}
-	if !ok {
+	if how == 0 {
 		f.slowly(s, ref)
 		return false
 	}
-	t, d := &f.talks[s.Mark()], s.From()&1
-	if to > 0 && !t.tells(d^1, s.AllAcked()) {
+	w, t, d := f.w, &f.talks[s.Mark()], s.From()&1
+	if to > 0 && !t.tells(d^1, how&reassembly.AllAcked != 0) {
 		to = 0
 	}
-	if s.Length == 0 && (to == 0 || f.promptly(t, d^1, to, ref)) {
-		return len(f.w.changes) == first
+	n := s.Length
+	if n == 0 && (to == 0 || f.promptly(t, d^1, to, ref)) {
+		return len(w.changes) == first
 	}
-	push := s.Flags&reassembly.FlagPSH != 0
-	at, b, there := f.w.bytesOf(s, ref)
-	if len(b) > 0 {
+	var b []byte
+	at, there, push := s.At(), true, s.Flags&reassembly.FlagPSH != 0
+	switch {
+	case n == 0:
+		at = 0
+	case at > 0:
+		b = w.batch.Data[at:][:n:n]
+	default:
+		at, b, there = w.bytesOf(s, ref)
+	}
+	if n > 0 {
 		t.noteAnswer(d, dissect.OnlyAnswer(b, push))
 	}
-	if len(f.w.changes) > first || !there || t.dialogue == nil || to > 0 && uint32(to) == 0 {
+	if len(w.changes) > first || !there || t.dialogue == nil || to > 0 && uint32(to) == 0 {
 		// There are changes already, or IP fragments were put together elsewhere, or there were no bytes yet, or 4 GiB are acknowledged.
 		f.change(s, ref, off, to, b)
 		return false
 	}
 	st := f.step(ref)
 	st.dialogue, st.Mark = t.dialogue, t.worker
-	st.at, st.n, st.Offset, st.acked, st.ackedIn, st.Dir, st.Push = at, uint32(len(b)), off, uint32(to), 0, uint8(d), push
+	st.at, st.n, st.Offset, st.acked, st.ackedIn, st.Dir, st.Push = at, uint32(n), off, uint32(to), 0, uint8(d), push
 	if to > 0 {
 		t.latest[d^1] = 0 // no later one may be told before this one
 	}
-	if len(b) > 0 {
+	if n > 0 {
 		st.Letter, st.Hint = b[0], dissect.Hint(b)
 		t.latest[d] = 0
-		if s.Alone() {
+		if how&reassembly.Alone != 0 {
 			t.latest[d] = uint32(f.steps)
 		}
 	}
@@ -407,14 +416,9 @@ func (t *talk) tells(d reassembly.Direction, all bool) bool {
 	return tells
 }
 
-// bytesOf returns the payload of a segment that Quick has taken in, where it stands in the batch's data, and whether it does.
+// bytesOf returns the payload of a segment that Quick has taken in and Look has not found, where it stands in the batch's data, and whether it
+// does.
 func (w *work) bytesOf(s *reassembly.Segment, ref *capture.Ref) (at uint32, b []byte, ok bool) {
-	if s.Length == 0 {
-		return 0, nil, true
-	}
-	if at, ok := s.At(); ok {
-		return at, w.batch.Data[at:][:s.Length:s.Length], true
-	}
 	b = s.Payload[:s.Length]
 	place, ok := w.place(ref, b)
 	return uint32(place), b, ok

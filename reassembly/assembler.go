@@ -101,7 +101,8 @@ func (a *Assembler) Segment(s *Segment, time, packet int64) {
 	}
 	a.Advance(time)
 	s.f = a.table.find(s.tag)
-	if off, to, ok := a.Quick(s, time, packet); ok {
+	s.judge(len(s.Payload))
+	if off, to, how := a.Quick(s, time, packet); how != 0 {
 		if to > 0 && a.w != nil {
 			a.w.Acked(s.Conn(), 1-s.d, to, packet)
 		}
@@ -158,49 +159,60 @@ func (a *Assembler) Slow(s *Segment, time, packet int64) {
 	f.settle()
 }
 
+// Quickly tells what Quick has done with a segment, 0 for nothing.
+type Quickly uint8
+
+const (
+	TakenIn Quickly = 1 << iota
+	// AllAcked tells that all that was captured of the other direction is acknowledged; Alone, that of the own direction, all that was captured
+	// before the segment's payload.
+	AllAcked
+	Alone
+)
+
 // Quick takes in a segment that Find has looked for, if it is the next one of a connection on which nothing is missing and nothing
 // ends, as most are. It returns the stream offset of the segment's payload, and how far it acknowledges the other
-// direction, 0 where that is nothing new; the handler is told nothing. The first bytes of a direction are not for it. Where ok is false, nothing has changed that Slow would not change, too.
-// All timers that are due have run before.
-func (a *Assembler) Quick(s *Segment, time, packet int64) (off, acked int64, ok bool) {
+// direction, 0 where that is nothing new; the handler is told nothing. The first bytes of a direction are not for it. Where it does nothing, nothing
+// has changed that Slow would not change, too. All timers that are due have run before.
+func (a *Assembler) Quick(s *Segment, time, packet int64) (off, acked int64, how Quickly) {
 	f := s.f
-	if f == nil || !f.quiet || s.Flags&(FlagSYN|FlagFIN|FlagRST) != 0 || time < a.now-backStep {
-		return 0, 0, false
+	if f == nil || !s.easy || time < a.now-backStep {
+		return 0, 0, 0
 	}
-	seq, ack, id, size := s.Seq, s.Ack, s.id, int64(len(s.Payload))
-	if h := s.head; h != nil {
-		seq, ack, id, size = h.seq(), h.ack(), h.id(), int64(s.size)
-	} else if s.Broken {
-		return 0, 0, false
+	d := f.from(s)
+	if f.quiet>>d&1 == 0 {
+		return 0, 0, 0
 	}
-	d, n := f.from(s), int64(s.Length)
-	h, q := &f.at[d], &f.at[1-d]
-	if n > 0 && (h.next == 0 || seq != h.base+uint32(h.next) || n > maxEthernet || size < n) {
-		return 0, 0, false
+	own, other, n := &f.at[d], &f.at[d^1], s.Length
+	off = own.next
+	if n > 0 && (off == 0 || s.Seq != own.base+uint32(off)) {
+		return 0, 0, 0
 	}
-	if !f.heard(d) {
-		return 0, 0, false
+	to, next, last := int64(0), other.next, f.acked[d^1]
+	if to = next + int64(int32(s.Ack-other.base-uint32(next))); to > next {
+		return 0, 0, 0
 	}
-	if s.Flags&FlagACK != 0 {
-		to := q.next + int64(int32(ack-q.base-uint32(q.next)))
-		if to > q.next {
-			return 0, 0, false
-		}
-		last := f.acked[1-d]
-		f.acked[1-d], acked = max(to, last), to // without a branch, because nobody can guess which of them are news
-		if to <= last {
-			acked = 0
-		}
+	// Nobody can guess which acknowledgements are news, and of what, so it is not branched by.
+	how, acked = TakenIn, to
+	if to <= last {
+		acked = 0
+	}
+	to = max(to, last)
+	f.acked[d^1] = to
+	if to >= next {
+		how |= AllAcked
+	}
+	if f.acked[d] >= off {
+		how |= Alone
 	}
 	s.d, f.used = d, true
 	f.latest[d] = packet
 	a.stats.Segments++
-	off = h.next
 	if n > 0 {
-		f.remember(print(d, seq, id, n), time)
-		h.next += n
+		f.remember(print(d, s.Seq, s.id, int64(n)), time)
+		own.next = off + int64(n)
 	}
-	return off, acked, true
+	return off, acked, how
 }
 
 // AtOnce is the largest number of segments that Find looks for at a time.
@@ -251,23 +263,11 @@ func (a *Assembler) Again(s *Segment) bool {
 // Conn is the connection of a segment that Quick has taken in.
 func (s *Segment) Conn() *Conn { return &s.f.Conn }
 
-// At is where the payload of a segment stands in the data that Look was given, if that has found it.
-func (s *Segment) At() (at uint32, ok bool) { return s.at, s.head != nil }
+// At is where the payload of a segment stands in the data that Look was given, 0 if that has not found it.
+func (s *Segment) At() uint32 { return s.at }
 
 // Mark is that of the connection of a segment that Find has looked for; see Conn.Mark.
 func (s *Segment) Mark() uint32 { return s.f.mark }
-
-// AllAcked reports whether a segment that Quick has taken in acknowledges all that was captured of the other direction.
-func (s *Segment) AllAcked() bool {
-	d := 1 - s.d&1
-	return s.f.acked[d] >= s.f.at[d].next
-}
-
-// Alone reports whether all that was captured of the direction before the payload of a segment that Quick has taken in was acknowledged.
-func (s *Segment) Alone() bool {
-	d := s.d & 1
-	return s.f.acked[d] >= s.f.at[d].next-int64(s.Length)
-}
 
 // From is the direction of a segment that Quick has taken in.
 func (s *Segment) From() Direction { return s.d }
@@ -281,7 +281,7 @@ func (a *Assembler) bury(f *flow) {
 		return
 	}
 	rest := *f
-	rest.live, rest.quiet, rest.due = nil, false, 0
+	rest.live, rest.quiet, rest.due = nil, 0, 0
 	p := &a.parts[f.part]
 	a.table.slots[a.table.lookup(f.tag)].f = &rest
 	p.ring[f.slot] = &rest
@@ -368,7 +368,7 @@ func (a *Assembler) fresh() *whole {
 // forget lets go of a connection that is over, though a timer of it may stand; once such timers may be most of all, they are
 // taken out.
 func (a *Assembler) forget(f *flow) {
-	f.live, f.quiet = nil, false
+	f.live, f.quiet = nil, 0
 	if f.due == 0 {
 		return
 	}

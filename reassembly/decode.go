@@ -18,26 +18,23 @@ const (
 	FlagACK
 )
 
-// Segment is a TCP segment that was found in a packet. There is one for each packet on its way, so it is small, and of the most usual
-// ones, those that Look has found, nothing is copied that can be read where it is.
+// Segment is a TCP segment that was found in a packet. There is one for each packet on its way, so it is small.
 type Segment struct {
 	f   *flow  // what Find found
 	tag uint64 // a hash of the endpoints, 0 while it was not asked for
-	// head are the headers as Look has found them, nil if the fields below are filled in.
-	head *headers
 	// Length is the payload's length on the wire.
-	Length int
-	size   int32     // of Payload, if there is a head
-	at     uint32    // where the payload stands in the data that Look was given, if there is a head
-	back   Direction // 0 if the source is the first of the endpoints, in an order that is the same for both directions
-	d      Direction // once Quick or Slow has looked at it
-	Flags  byte
+	Length   int
+	Seq, Ack uint32
+	id       uint32    // IP's identification, and TCP's checksum
+	at       uint32    // where the payload stands in the data that Look was given, 0 if that has not found it
+	back     Direction // 0 if the source is the first of the endpoints, in an order that is the same for both directions
+	d        Direction // once Quick or Slow has looked at it
+	easy     bool      // nothing about it by itself speaks against Quick
+	Flags    byte
 	// Broken tells that the header's length is not possible: ports and sequence numbers are all
 	// that there is.
 	Broken bool
 
-	Seq, Ack uint32
-	id       uint32 // IP's identification, and TCP's checksum
 	// Payload holds the captured bytes, Length at most; it belongs to the packet, or, after IP
 	// defragmentation, to nobody else.
 	Payload []byte
@@ -45,6 +42,11 @@ type Segment struct {
 	from, to uint64
 	// six are the addresses of IPv6, the source's first; nil for IPv4. They belong to the packet.
 	six *[32]byte
+}
+
+// judge notes whether Quick may take in the segment, as far as it depends on that alone.
+func (s *Segment) judge(captured int) {
+	s.easy = s.Flags&(FlagSYN|FlagFIN|FlagRST|FlagACK) == FlagACK && s.Length <= min(captured, maxEthernet)
 }
 
 // V6 tells IPv6.
@@ -94,8 +96,8 @@ func (d *Decoder) Decode(p *capture.Packet, s *Segment) bool {
 }
 
 // Look finds the segments in the most usual of packets, IPv4 in Ethernet without options and with all of the TCP header. It sets is for those
-// that it finds, and returns how many there are. Their fields are not filled in but for the Length and the Flags. For the other packets, Decode
-// is to be asked. All packets pass here one by one, so several fields of a header are looked at together, and the least is written.
+// that it finds, and returns how many there are. Endpoints and Payload are left for Fill. For the other packets, Decode is to be asked. All
+// packets pass here one by one, so several fields of a header are looked at together, and the least is written.
 func Look(data []byte, refs []capture.Ref, list []Segment, is []bool) (found int) {
 	list, is = list[:len(refs)], is[:len(refs)]
 	for i := range refs {
@@ -105,16 +107,19 @@ func Look(data []byte, refs []capture.Ref, list []Segment, is []bool) (found int
 		if r.Link != linkEthernet || len(b) < plainSize {
 			continue
 		}
-		h := (*headers)(b)
+		h := (*[plainSize]byte)(b)
 		about, more := binary.LittleEndian.Uint64(h[12:]), binary.LittleEndian.Uint64(h[20:])
 		if about&0xff_ff_ff != 0x45_00_08 || more&0xff_00_ff_3f != protoTCP<<24 { // EtherType, version and length; fragment, protocol
 			continue
 		}
-		size, total := plainSize-20+int(h[46]&0xf0)>>2, plainSize-40+int(bits.ReverseBytes16(uint16(about>>32)))
+		size, total := plainHeaders(h), plainSize-40+int(bits.ReverseBytes16(uint16(about>>32)))
 		if size < plainSize || total < size || len(b) < size {
 			continue
 		}
-		s.head, s.Length, s.size, s.at, s.Flags = h, total-size, int32(min(len(b), total)-size), r.Off+uint32(size), h[47]
+		s.Length, s.at, s.Flags = total-size, r.Off+uint32(size), h[47]
+		s.Seq, s.Ack = binary.BigEndian.Uint32(h[38:]), binary.BigEndian.Uint32(h[42:])
+		s.id = uint32(bits.ReverseBytes16(uint16(about>>48)))<<16 | uint32(binary.BigEndian.Uint16(h[50:]))
+		s.judge(len(b) - size)
 		addrs, ports := binary.BigEndian.Uint64(h[26:]), uint64(binary.BigEndian.Uint32(h[34:]))
 		s.locate4(addrs>>32<<16|ports>>16, addrs<<32>>16|ports&0xffff)
 		is[i] = true
@@ -123,28 +128,21 @@ func Look(data []byte, refs []capture.Ref, list []Segment, is []bool) (found int
 	return found
 }
 
-// headers are those of the most usual of packets.
-type headers [plainSize]byte
-
 const plainSize = 14 + 20 + 20
 
-func (h *headers) seq() uint32 { return binary.BigEndian.Uint32(h[38:]) }
-func (h *headers) ack() uint32 { return binary.BigEndian.Uint32(h[42:]) }
-func (h *headers) id() uint32 {
-	return uint32(binary.BigEndian.Uint16(h[18:]))<<16 | uint32(binary.BigEndian.Uint16(h[50:]))
-}
+// plainHeaders is the size of the headers of such a packet.
+func plainHeaders(h *[plainSize]byte) int { return plainSize - 20 + int(h[46]&0xf0)>>2 }
 
-// Fill fills in the fields of a segment that Look has found in a packet, as Decode would.
+// Fill fills in what Look has left out of a segment of a packet.
 func (s *Segment) Fill(packet []byte) {
-	h := s.head
-	if h == nil {
+	if s.at == 0 {
 		return
 	}
-	s.head, s.six, s.f, s.Broken = nil, nil, nil, false
+	h := (*[plainSize]byte)(packet)
+	s.at, s.six, s.f, s.Broken = 0, nil, nil, false
 	s.from, s.to = endpoint4(h[26:], uint16(be16(h[34:]))), endpoint4(h[30:], uint16(be16(h[36:])))
-	s.Seq, s.Ack, s.id = h.seq(), h.ack(), h.id()
-	s.Payload = packet[plainSize-20+int(h[46]&0xf0)>>2:]
-	s.Payload = s.Payload[:s.size]
+	s.Payload = packet[plainHeaders(h):]
+	s.Payload = s.Payload[:min(len(s.Payload), s.Length)]
 }
 
 // maxNesting bounds tunnels in tunnels.
@@ -311,7 +309,7 @@ func (s *Segment) parse(p *ipPacket) bool {
 	if len(b) < 20 || p.length < 20 {
 		return false
 	}
-	s.f, s.head = nil, nil
+	s.f, s.at, s.easy = nil, 0, false
 	if p.v6 {
 		s.six = (*[32]byte)(p.addrs)
 		s.from, s.to = uint64(be16(b)), uint64(be16(b[2:]))
@@ -332,5 +330,6 @@ func (s *Segment) parse(p *ipPacket) bool {
 		return true
 	}
 	s.Payload, s.Length = b[min(h, len(b)):], p.length-h
+	s.judge(len(s.Payload))
 	return true
 }

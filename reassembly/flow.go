@@ -13,9 +13,9 @@ type flow struct {
 	*live
 	at    [2]spot
 	acked [2]int64 // as Conn.Acked tells
-	// quiet tells that the connection is known from its start on, and that nothing of it is missing or over: then Quick
-	// takes in what comes next.
-	quiet bool
+	// quiet has a bit for each direction that was heard, if the connection is known from its start on, and nothing of it is missing or over:
+	// then Quick takes in what comes next.
+	quiet uint8
 	used  bool      // since the clock's hand last passed
 	first Direction // of the first endpoint
 	// marks are the place of the next twin, and a bit for each direction that was heard.
@@ -33,7 +33,7 @@ type flow struct {
 // What the marks are.
 const (
 	nextTwin = maxTwins - 1 // mask
-	heardBit = 8            // of direction 0
+	heardBit = 8            // of direction 0; nothing is above that of direction 1
 )
 
 // heard reports whether a packet of the direction was seen.
@@ -58,7 +58,10 @@ func (f *flow) over() bool { return f.live == nil }
 
 // settle notes whether what comes next may be taken in by Quick.
 func (f *flow) settle() {
-	f.quiet = !f.over() && f.hasISN[0] && f.hasISN[1] && f.half[0].quiet() && f.half[1].quiet()
+	f.quiet = 0
+	if !f.over() && f.hasISN[0] && f.hasISN[1] && f.half[0].quiet() && f.half[1].quiet() {
+		f.quiet = f.marks / heardBit
+	}
 }
 
 // note takes the ISNs as Wireshark does: of a SYN, else one before the first number seen or
