@@ -15,7 +15,7 @@ type jsonWriter struct {
 	open  bool
 	line  []byte // so far
 
-	frames, packets, transactions, requests series
+	numbers, frames, packets, transactions, requests series
 }
 
 // start returns what stands before an object.

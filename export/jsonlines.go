@@ -85,13 +85,41 @@ func (w *jsonWriter) Frame(f *dissect.Frame) {
 	if !ok {
 		b = w.head(start, f)
 	}
-	fields := f.Fields()
-	for i := range fields {
-		if v := &fields[i]; v.At >= protocol.HeaderSize {
-			b = w.field(b, f.Conn, v)
+	if k := f.Form(); k != nil {
+		for _, i := range toldFields[k.Row] {
+			from, to := k.At[i], len(f.Raw)
+			if size := k.Fields[i].Size; size > 0 {
+				to = from + size
+			}
+			b = w.field(b, f.Conn, &k.Fields[i], f.Raw[from:to])
+		}
+	} else {
+		fields := f.Fields()
+		for i := range fields {
+			if v := &fields[i]; isTold(v.Field, v.At) && v.Complete {
+				b = w.field(b, f.Conn, v.Field, v.Value)
+			}
 		}
 	}
 	w.base.end(w.tail(b, f))
+}
+
+// toldFields are, for each form, the places of the fields that are told of a packet, beside its header.
+var toldFields = func() [][]int {
+	list := make([][]int, len(dissect.Forms()))
+	for row, k := range dissect.Forms() {
+		for i := range k.Fields {
+			if isTold(&k.Fields[i], k.At[i]) {
+				list[row] = append(list[row], i)
+			}
+		}
+	}
+	return list
+}()
+
+// isTold reports whether a field is told beside the header, if it starts at a place in the packet.
+func isTold(f *protocol.Field, at int) bool {
+	return at >= protocol.HeaderSize && f.Kind != protocol.Length
 }
 
 // usualHead appends what stands before the fields of a packet that came in one capture packet, as head does.
@@ -107,7 +135,7 @@ func (w *jsonWriter) usualHead(b []byte, f *dissect.Frame) (_ []byte, ok bool) {
 	}
 	b, r := behind(b)
 	n := r.piece(0, &frameStart)
-	n = w.frames.write(r, n, f.Number)
+	n = w.numbers.next(r, n, f.Number)
 	n = r.short(n, &streamKey)
 	n = r.num(n, int64(f.Conn.Stream))
 	n = r.short(n, &packetsKey)
@@ -154,38 +182,41 @@ func (w *jsonWriter) head(b []byte, f *dissect.Frame) []byte {
 	return append(appendJSONWire(b, f.SessionID), '"')
 }
 
-// field appends what a field of a packet adds, behind its header.
-func (w *jsonWriter) field(b []byte, c *dissect.Conn, v *dissect.FieldValue) []byte {
-	if !v.Complete || v.Kind == protocol.Length {
-		return b
-	}
-	k := v.Place()
+// field appends what a field of a packet adds, behind its header: one that is told, and whole.
+func (w *jsonWriter) field(b []byte, c *dissect.Conn, f *protocol.Field, value []byte) []byte {
+	k := f.Place()
 	b, r := behind(b)
-	if v.Secret && !w.o.ShowSecrets {
+	if f.Secret && !w.o.ShowSecrets {
 		n := r.short(r.piece(0, &fieldKeys[k]), &sealStart)
-		n = r.word(n, seal(c, v.Trimmed()), 2*maskSize)
+		n = r.word(n, seal(c, trimmed(f, value)), 2*maskSize)
 		return b[:len(b)+r.char(n, '"')]
 	}
 	n := r.piece(0, &fieldKeys[k])
-	switch v.Kind {
+	switch f.Kind {
 	case protocol.Text, protocol.ID:
-		b = append(appendJSONWire(b[:len(b)+n], v.Trimmed()), '"')
+		b = append(appendJSONWire(b[:len(b)+n], trimmed(f, value)), '"')
 	case protocol.Payload:
-		b = append(appendHex(b[:len(b)+n], v.Value), '"')
-		if !v.Secret {
+		b = append(appendHex(b[:len(b)+n], value), '"')
+		if !f.Secret {
 			c, r := behind(b)
 			c = c[:len(c)+r.piece(0, &textKeys[k])]
-			if c, ok := inJSON.append(c, v.Value, true); ok {
+			if c, ok := inJSON.append(c, value, true); ok {
 				b = append(c, '"')
 			}
 		}
 	case protocol.StatusNum:
-		b = b[:len(b)+r.num(n-1, int64(v.Value[0]))]
+		b = b[:len(b)+r.num(n-1, int64(value[0]))]
 	case protocol.Code:
 		b = append(b[:len(b)+n], "0x"...)
-		b = append(appendHex(b, v.Value), '"')
+		b = append(appendHex(b, value), '"')
 	}
 	return b
+}
+
+// trimmed are the bytes of a field that count.
+func trimmed(f *protocol.Field, value []byte) []byte {
+	v := dissect.FieldValue{Field: f, Value: value}
+	return v.Trimmed()
 }
 
 // tail appends what stands behind the fields of a packet.

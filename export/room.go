@@ -115,25 +115,37 @@ func (r *room) plain(n int, s string) (_ int, ok bool) {
 	return n + len(s), special == 0
 }
 
-// series writes numbers of which most are near the one before, often the next: only the last four digits are made anew, or less. The zero
-// value is ready.
+// series writes numbers of which most are near the one before: only the last four digits are made anew. The zero value is ready.
 type series struct {
+	from  uint64 // it and those behind it have the first digits
+	first uint64 // as they are written
+	size  int    // how many there are
+	// latest is the number that was written last by next, last are its last four digits as they are written.
 	latest uint64
-	last   uint32 // its last four digits as they are written
-	size   int    // how many there are in front of them
-	first  uint64 // those
-	from   uint64 // the first number that has them
+	last   uint32
 }
 
 // write is num for such a number.
 func (c *series) write(r *room, n int, v int64) int {
-	switch last := uint64(v) - c.from; {
-	case uint64(v) == c.latest+1 && c.last < '9'<<24 && c.size > 0:
-		c.last += 1 << 24
-	case last < fourDigits && c.size > 0:
-		c.last = uint32(fourZeros + lastDigits(last))
-	default:
+	last := uint64(v) - c.from
+	if last >= fourDigits || c.size == 0 {
 		return c.turn(r, n, v)
+	}
+	n = r.word(n, c.first, c.size)
+	return r.word4(n, uint32(fourZeros+lastDigits(last)), 4)
+}
+
+// next is write for numbers of which most follow the one before: then the last digit is one more.
+func (c *series) next(r *room, n int, v int64) int {
+	if uint64(v) == c.latest+1 && c.last < '9'<<24 && c.size > 0 {
+		c.last += 1 << 24
+	} else {
+		last := uint64(v) - c.from
+		if last >= fourDigits || c.size == 0 {
+			c.last = '9' << 24
+			return c.turn(r, n, v)
+		}
+		c.last = uint32(fourZeros + lastDigits(last))
 	}
 	c.latest = uint64(v)
 	n = r.word(n, c.first, c.size)

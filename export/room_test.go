@@ -195,18 +195,23 @@ func TestRoomSuffices(t *testing.T) {
 
 // Numbers are written as they are, near the one before or not.
 func TestSeries(t *testing.T) {
-	var s series
+	var s, follow series
 	v := int64(0)
-	for range 200000 {
+	for range 400000 {
 		switch rand.IntN(1000) {
 		case 0:
 			v = anyNumber()
 		case 1:
 			v = 0
-		default:
+		case 2, 3, 4:
 			v += int64(rand.IntN(200) - 80)
+		default:
+			v += int64(rand.IntN(3))
 		}
 		var r room
+		if got := string(r[:follow.next(&r, 0, v)]); got != strconv.FormatInt(v, 10) {
+			t.Fatalf("%d is written as %s", v, got)
+		}
 		if got := string(r[:s.write(&r, 0, v)]); got != strconv.FormatInt(v, 10) {
 			t.Fatalf("%d is written as %s", v, got)
 		}

@@ -34,7 +34,7 @@ func (w *textWriter) Frame(f *dissect.Frame) {
 	if f.Number < wideNumber {
 		n = r.right(0, uint64(f.Number))
 	} else {
-		n = w.numbers.write(r, 0, f.Number)
+		n = w.numbers.next(r, 0, f.Number)
 	}
 	n = r.char(n, ' ')
 	n = r.time(n, &w.clock, f.Time)
