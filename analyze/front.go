@@ -169,8 +169,9 @@ func (f *front) batch(w *work) bool {
 	f.begin(w)
 	for from := 0; from < len(w.batch.Refs); from += ahead {
 		n, last := f.lookAhead(&w.batch, from)
-		for i := range n {
-			f.take(&w.batch.Refs[from+i], i)
+		refs := w.batch.Refs[from : from+n]
+		for i := range refs {
+			f.take(&refs[i], &f.segs[i&(ahead-1)], f.found[i&(ahead-1)])
 		}
 		if last {
 			f.tick()
@@ -216,12 +217,26 @@ func (f *front) decode(b *capture.Batch, from, n int) {
 // count takes in what is to be known of packets as such. It returns how many of them are asked for, and whether the run is to stop behind them.
 func (f *front) count(refs []capture.Ref) (n int, last bool) {
 	r := &f.seen
-	for n < len(refs) && !last {
-		ref := &refs[n]
-		if usual := ref.Number > 0 && ref.Time >= r.Last && ref.Len >= ref.WireLen && r.Packets > 0 && !f.limited; usual {
-			r.Packets++
+	if f.limited || r.Packets == 0 {
+		return f.countEach(refs)
+	}
+	usual := int64(0)
+	for i := range refs {
+		if ref := &refs[i]; ref.Number > 0 && ref.Time >= r.Last && ref.Len >= ref.WireLen {
+			usual++
 			r.Last, f.time = ref.Time, ref.Time
 		} else if ref.Number > 0 {
+			f.countOne(ref)
+		}
+	}
+	r.Packets += usual
+	return len(refs), false
+}
+
+// countEach does so where not all of them may be asked for.
+func (f *front) countEach(refs []capture.Ref) (n int, last bool) {
+	for n < len(refs) && !last {
+		if ref := &refs[n]; ref.Number > 0 {
 			if f.isOver(ref.Time) {
 				return n, true
 			}
@@ -266,14 +281,14 @@ func (f *front) countOne(ref *capture.Ref) bool {
 // perfect order.
 const backStep = int64(10e6)
 
-// take makes a step of a packet, or of a mark of the clock, unless nothing follows from it.
-func (f *front) take(ref *capture.Ref, i int) {
+// take makes a step of a packet, with its segment if there is one, or of a mark of the clock, unless nothing follows from it.
+func (f *front) take(ref *capture.Ref, s *reassembly.Segment, found bool) {
 	f.clock = max(f.clock, ref.Time)
 	first := len(f.w.changes)
 	if f.a.Due() <= f.clock {
 		f.timers(ref.Time)
 	}
-	if f.found[i] && f.segment(&f.segs[i], ref, first) {
+	if found && f.segment(s, ref, first) {
 		return
 	}
 	if n := len(f.w.changes) - first; n > 0 || ref.Number == 0 {

@@ -103,23 +103,22 @@ func Look(data []byte, refs []capture.Ref, list []Segment, is []bool) (found int
 	for i := range refs {
 		r, s := &refs[i], &list[i]
 		is[i] = false
-		b := data[r.Off : r.Off+r.Len]
-		if r.Link != linkEthernet || len(b) < plainSize {
+		if r.Link != linkEthernet || r.Len < plainSize {
 			continue
 		}
-		h := (*[plainSize]byte)(b)
+		h := (*[plainSize]byte)(data[r.Off:])
 		about, more := binary.LittleEndian.Uint64(h[12:]), binary.LittleEndian.Uint64(h[20:])
 		if about&0xff_ff_ff != 0x45_00_08 || more&0xff_00_ff_3f != protoTCP<<24 { // EtherType, version and length; fragment, protocol
 			continue
 		}
 		size, total := plainHeaders(h), plainSize-40+int(bits.ReverseBytes16(uint16(about>>32)))
-		if size < plainSize || total < size || len(b) < size {
+		if size < plainSize || total < size || int(r.Len) < size {
 			continue
 		}
 		s.Length, s.at, s.Flags = total-size, r.Off+uint32(size), h[47]
 		s.Seq, s.Ack = binary.BigEndian.Uint32(h[38:]), binary.BigEndian.Uint32(h[42:])
 		s.id = uint32(bits.ReverseBytes16(uint16(about>>48)))<<16 | uint32(binary.BigEndian.Uint16(h[50:]))
-		s.judge(len(b) - size)
+		s.judge(int(r.Len) - size)
 		addrs, ports := binary.BigEndian.Uint64(h[26:]), uint64(binary.BigEndian.Uint32(h[34:]))
 		s.locate4(addrs>>32<<16|ports>>16, addrs<<32>>16|ports&0xffff)
 		is[i] = true
