@@ -393,21 +393,13 @@ func (h *half) fits(c *candidate) (have, may grade) {
 		return none, none
 	}
 	h.budget = maxReach
-	switch h.chain(c.end, c.token, 8) {
-	case leads:
+	switch l := h.chain(c.end, c.token, 8); {
+	case l&leads != 0, l != leadsNowhere && !c.open, l&leadsStrange != 0 && h.plausible(h.at(c.end)):
 		return fit, fit
-	case leadsStrange:
-		if !c.open || h.plausible(h.at(c.end)) {
-			return fit, fit
-		}
-		return weak, weak
-	case mayLead:
-		if !c.open {
-			return fit, fit
-		}
+	case l&mayLead != 0:
 		return none, fit
-	}
-	switch {
+	case l&leadsStrange != 0:
+		return weak, weak
 	case h.shortsLead(c.end, c.token):
 		return fit, fit
 	case h.breaksOff(c.end):
@@ -429,14 +421,15 @@ func (h *half) breaksOff(x int64) bool {
 // gapAt returns the gap that starts at x or holds it.
 func (h *half) gapAt(x int64) (segment, bool) { return h.gapIn(x, x+1) }
 
-// link says whether whole packets lead on from an offset.
+// link says whether whole packets lead on from an offset: by some readings they may, by others not.
 type link uint8
 
 const (
-	leadsNowhere link = iota
-	leadsStrange      // they do, by a token or session that is known from nowhere
+	leadsStrange link = 1 << iota // they do, by a token or session that is known from nowhere
 	mayLead
 	leads
+
+	leadsNowhere link = 0
 )
 
 // chain reports whether whole vendor's packets lead on from x to a write end or a strong match.
@@ -453,16 +446,15 @@ func (h *half) chain(x int64, vouched []byte, depth int) link {
 		return leadsNowhere
 	}
 	var buf [8]candidate
-	best := leadsNowhere
+	all := leadsNowhere
 	list := h.vendorEnds(buf[:0], x, h.requestLetter(b))
 	for i := range list {
-		l := h.chainEnd(&list[i], depth)
-		if l == leads && strange == yes {
-			l = leadsStrange
-		}
-		best = max(best, l)
+		all |= h.chainEnd(&list[i], depth)
 	}
-	return best
+	if all&leads != 0 && strange == yes {
+		all = all&^leads | leadsStrange
+	}
+	return all
 }
 
 func (h *half) chainEnd(c *candidate, depth int) link {

@@ -158,6 +158,13 @@ func TestFraming(t *testing.T) {
 			"device 96 H beatbeat 33\ndevice 129 D aaaaaaaa 35\n  beatbeat pending\n  aaaaaaaa pending",
 		},
 		{
+			"no tail: an answer to nothing settles it, whatever its shape", func(t *talk) *talk {
+				return t.server("Ccommand1"+tok).device("Rnotechod\x01", data("aaaaaaaa", "")).server(ok("nor-this")).wait(32 * time.Second)
+			},
+			"server 44 C command1 33\ndevice 96 R notechod 10\ndevice 106 D aaaaaaaa 35\nserver 77 R nor-this 10\n" +
+				"! session-id-not-echoed device 96\n  command1 answered\n! session-id-not-echoed server 77\n  aaaaaaaa answered",
+		},
+		{
 			"no tail: the end settles it", func(t *talk) *talk { return t.piece(0, beat).end(0).end(1) },
 			"device 96 H beatbeat 33\n! no-response device 96\n  beatbeat unanswered",
 		},
@@ -549,7 +556,7 @@ func TestAnsweredRequestsAreForgotten(t *testing.T) {
 func TestSessionIDLikeARequest(t *testing.T) {
 	k := newTalk(Options{}, Opening{})
 	k.server("RHession1\x01" + tok).device(data("aaaaaaaa", "")).server(ok("aaaaaaaa"))
-	if got, want := k.close(), "! capture-midstream device 0\ndevice 0 D aaaaaaaa 35\nserver 0 R Hession1 34\n  Hession1 orphan\nserver 34 R aaaaaaaa 10\n  aaaaaaaa answered"; got != want {
+	if got, want := k.close(), "! capture-midstream device 0\nserver 0 R Hession1 34\n  Hession1 orphan\ndevice 0 D aaaaaaaa 35\nserver 34 R aaaaaaaa 10\n  aaaaaaaa answered"; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

@@ -133,16 +133,16 @@ func (h *half) startsAt(x int64) answer {
 		return match
 	}
 	h.budget = maxReach
-	switch h.chain(x, nil, 8) {
-	case leads, leadsStrange:
+	switch l := h.chain(x, nil, 8); {
+	case l&(leads|leadsStrange) != 0:
 		if h.plausible(b) {
 			return yes
 		}
-	case mayLead:
+	case l&mayLead != 0:
 		if len(b) < protocol.HeaderSize || h.plausible(b) {
 			return h.later()
 		}
-	case leadsNowhere:
+	default:
 		if h.plausible(b) && h.nearlyWrite(x) {
 			return yes
 		}
