@@ -179,11 +179,12 @@ func (h *half) candidates(list []candidate, r reply) []candidate {
 }
 
 // preferWhole drops deviant readings of what can be read as a row of the vendor's packets: what
-// needs no fault to be explained accuses nobody.
+// needs no fault to be explained accuses nobody. So it does where what follows one of them may be the answer to a request that was
+// never captured: had that been seen, a strong match would stand there.
 func (h *half) preferWhole(list []candidate, n int) []candidate {
 	kept := list[:n]
 	for i := n; i < len(list); i++ {
-		if c := &list[i]; c.end < 0 || c.end > h.seen() || !h.wholeTo(list[:n], c.end) {
+		if c := &list[i]; c.end < 0 || c.end > h.seen() || !h.wholeTo(list[:n], c.end) && !h.answersUnseen(list[:n], c.end) {
 			kept = append(kept, *c)
 		}
 	}
@@ -196,6 +197,29 @@ func (h *half) wholeTo(vendors []candidate, target int64) bool {
 		if v.end >= 0 && v.end < target && h.reaches(v.end, target) {
 			v.leads = true
 			return true
+		}
+	}
+	return false
+}
+
+// answersUnseen reports whether a response stands where a vendor's reading ends, or stray bytes behind it, in a write before the target, that
+// may answer what was never captured of the peer.
+func (h *half) answersUnseen(vendors []candidate, target int64) bool {
+	if p := h.peer; p.fromStart && !p.gaps && !p.stalled {
+		return false
+	}
+	for i := range vendors {
+		v := &vendors[i]
+		if v.end < 0 {
+			continue
+		}
+		for x := v.end; x < min(v.end+maxStray+1, target); x++ {
+			if b := h.at(x); b[0] == 'R' && h.segStart(x) && h.writeEnd(x) && h.plausible(b) {
+				h.budget = maxReach
+				if h.chain(x, nil, 8)&(leads|leadsStrange) != 0 {
+					return true
+				}
+			}
 		}
 	}
 	return false

@@ -91,6 +91,12 @@ func (t *talk) gap(dir int, n int64) *talk {
 	return t
 }
 
+// stall tells whether bytes wait behind a hole.
+func (t *talk) stall(dir int, on bool) *talk {
+	t.d.Stall(t.c, dir, on)
+	return t
+}
+
 func (t *talk) wait(d time.Duration) *talk {
 	t.now += int64(d)
 	t.d.Advance(t.now)
@@ -252,6 +258,26 @@ func TestFraming(t *testing.T) {
 				return t.piece(0, "+CIPS").gap(0, 15).device("0,1\r\n", data("aaaaaaaa", ""))
 			},
 			"! capture-gap device 101\n! unknown-type device 96\ndevice 121 D aaaaaaaa 35\n  aaaaaaaa pending",
+		},
+		{
+			"an answer to a lost request is no payload", func(t *talk) *talk {
+				return t.stall(0, true).server("Ccommand1"+tok, ok("lost----"), "ping-", "Ccommand2"+tok).gap(0, 35).stall(0, false)
+			},
+			"! capture-gap device 96\nserver 44 C command1 33\nserver 77 R lost---- 10\n  lost---- orphan\n! short-packet server 87\n" +
+				"server 92 C command2 33\n  command1 pending\n  command2 pending",
+		},
+		{
+			"an answer to a lost request is not what a length forgot", func(t *talk) *talk {
+				return t.gap(1, 33).device(data("aaaaaaaa", "x")+"\r\n", ok("lost----"), data("bbbbbbbb", ""))
+			},
+			"! capture-gap server 44\ndevice 96 D aaaaaaaa 36\n! stray-bytes device 132\ndevice 134 R lost---- 10\n  lost---- orphan\n" +
+				"device 144 D bbbbbbbb 35\n  aaaaaaaa pending\n  bbbbbbbb pending",
+		},
+		{
+			"a packet that is too short is no better for an answer to a lost request behind it", func(t *talk) *talk {
+				return t.gap(1, 33).device(data("aaaaaaaa", strings.Repeat("x", 50))[:36], ok("lost----"), data("bbbbbbbb", ""))
+			},
+			"! capture-gap server 44\ndevice 96 D aaaaaaaa 46\n! length-mismatch device 96\ndevice 142 D bbbbbbbb 35\n  aaaaaaaa pending\n  bbbbbbbb pending",
 		},
 		{
 			"a lost answer blames nobody", func(t *talk) *talk { return t.device(data("aaaaaaaa", "")).gap(1, 10).wait(31 * time.Second) },
