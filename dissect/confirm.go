@@ -40,13 +40,14 @@ type reply struct {
 	old   bool  // it came a second ago
 }
 
-// reply looks for the peer's answer to a session ID at the peer's boundary.
+// reply looks for the peer's answer to a session ID at the peer's boundary. Behind a hole that may still fill, more may have been seen
+// before it.
 func (h *half) reply(id sid) reply {
 	held, ok := h.peer.heldResponse()
-	if !ok || held != id || h.stalled {
+	if !ok || held != id || h.mayHide(h.peer.segs[0].packet) {
 		return reply{}
 	}
-	first := h.peer.segs[0]
+	first := &h.peer.segs[0]
 	return reply{there: true, seen: h.seenBefore(first.packet), old: h.c.d.now-first.time >= second}
 }
 

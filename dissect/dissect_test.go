@@ -586,3 +586,16 @@ func TestSessionIDLikeARequest(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
+
+// An answer settles its request by what had been seen before it, though there is a hole behind what came since.
+func TestAnswerBeforeAHole(t *testing.T) {
+	k := in(fromSYN()).device(data("aaaaaaaa", "x")+"\r\n").stall(1, true)
+	k.packet++
+	answer := k.packet
+	k.device("Hbeat").stall(0, true).gap(1, 33)
+	k.d.Bytes(k.c, 1, []byte(ok("aaaaaaaa")), &Part{Offset: k.at[1], Time: k.now, Packet: answer, Push: true})
+	k.stall(1, false).wait(1100 * time.Millisecond)
+	if got, want := strings.Join(k.n.lines, "\n"), loggedIn+"! capture-gap server 44\ndevice 96 D aaaaaaaa 36\n! stray-bytes device 132\nserver 77 R aaaaaaaa 10\n  aaaaaaaa answered"; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
