@@ -503,6 +503,7 @@ func (h *half) fallback(list []candidate) (*candidate, verdict) {
 	return &list[best], settle
 }
 
+// score says how well a vendor's reading that nothing confirms agrees with what is there. A letter stands anywhere by chance.
 func (h *half) score(c *candidate) int {
 	if g, gap := h.gapAt(c.end); gap {
 		if c.end == g.start && c.open && !h.writeEnd(c.end) {
@@ -511,11 +512,13 @@ func (h *half) score(c *candidate) int {
 		return 2
 	}
 	switch {
+	case h.inner(c):
+		return 0
 	case c.end == h.seen():
 		return 3
-	case protocol.MaySend(h.side(), h.at(c.end)[0]):
-		return 2
 	case h.writeEnd(c.end):
+		return 2
+	case protocol.MaySend(h.side(), h.at(c.end)[0]):
 		return 1
 	}
 	return 0

@@ -280,6 +280,14 @@ func TestFraming(t *testing.T) {
 			"! capture-gap server 44\ndevice 96 D aaaaaaaa 46\n! length-mismatch device 96\ndevice 142 D bbbbbbbb 35\n  aaaaaaaa pending\n  bbbbbbbb pending",
 		},
 		{
+			"an answer to a lost request ends where a write does, not before a letter somewhere", func(t *talk) *talk {
+				t.stall(0, true).server(ok("lost----"), "+CIPSEND=1,abcdefghi\r\n", "Ccommand1"+tok, "Ccommand2"+tok+"\x50"+strings.Repeat("R", 80))
+				return t.gap(0, 35).stall(0, false).wait(2 * time.Second)
+			},
+			"! capture-gap device 96\nserver 44 R lost---- 10\n  lost---- orphan\n! unknown-type server 54\nserver 76 C command1 33\n" +
+				"server 109 C command2 114\n  command1 pending\n  command2 pending",
+		},
+		{
 			"a lost answer blames nobody", func(t *talk) *talk { return t.device(data("aaaaaaaa", "")).gap(1, 10).wait(31 * time.Second) },
 			"device 96 D aaaaaaaa 35\n! capture-gap server 44\n  aaaaaaaa unanswered",
 		},
