@@ -41,6 +41,9 @@ func (k *Acks) at(dir int, end int64) (packet int64, ok bool) {
 	return packet, ok
 }
 
+// past reports whether a direction was acknowledged further than to a stream offset.
+func (k *Acks) past(dir int, end int64) bool { return k != nil && k.to[dir&1] > end }
+
 // below returns the largest number up to top with this lower half.
 func below(top int64, lower uint32) int64 { return top - int64(uint32(top)-lower) }
 

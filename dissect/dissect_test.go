@@ -97,6 +97,13 @@ func (t *talk) stall(dir int, on bool) *talk {
 	return t
 }
 
+// acked tells that all of a direction was acknowledged, and some bytes more.
+func (t *talk) acked(dir int, more int64) *talk {
+	t.packet++
+	t.d.AckedAhead(t.c, dir, t.at[dir]+more, t.packet)
+	return t
+}
+
 func (t *talk) wait(d time.Duration) *talk {
 	t.now += int64(d)
 	t.d.Advance(t.now)
@@ -605,5 +612,28 @@ func TestAnswerBeforeAHole(t *testing.T) {
 	k.stall(1, false).wait(1100 * time.Millisecond)
 	if got, want := strings.Join(k.n.lines, "\n"), loggedIn+"! capture-gap server 44\ndevice 96 D aaaaaaaa 36\n! stray-bytes device 132\nserver 77 R aaaaaaaa 10\n  aaaaaaaa answered"; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// Where the peer has acknowledged one byte more than was captured, that may be a FIN, or what a packet lacks: nobody is to blame then.
+func TestLastByteMayBeLost(t *testing.T) {
+	for _, c := range []struct {
+		more int64
+		want string
+	}{
+		{0, "device 96 D aaaaaaaa 39\n! length-mismatch device 96\nserver 44 R aaaaaaaa 10\n  aaaaaaaa answered\n" +
+			"device 135 D bbbbbbbb 35\nserver 54 R bbbbbbbb 9 missing 1\n! truncated-packet server 54\n! no-response device 135\n  bbbbbbbb unanswered"},
+		{1, "device 96 D aaaaaaaa 39 missing 1\nserver 44 R aaaaaaaa 10\n  aaaaaaaa answered\n! capture-gap device 135\n" +
+			"device 136 D bbbbbbbb 35\nserver 54 R bbbbbbbb 9 missing 1\n  bbbbbbbb unanswered"},
+	} {
+		k := in(newTalk(Options{}, Opening{Opener: true, FromStart: [2]bool{true, true}, Acks: &Acks{}}))
+		k.piece(0, data("aaaaaaaa", "hello")[:39]).acked(0, c.more).server(ok("aaaaaaaa")).wait(2 * time.Second)
+		if c.more > 0 {
+			k.gap(0, c.more)
+		}
+		k.device(data("bbbbbbbb", "")).acked(0, 0).piece(1, ok("bbbbbbbb")[:9]).acked(1, c.more).wait(31 * time.Second)
+		if got, _ := strings.CutPrefix(k.close(), loggedIn); got != c.want {
+			t.Errorf("%d more: got\n%s\nwant\n%s", c.more, got, c.want)
+		}
 	}
 }

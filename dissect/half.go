@@ -121,6 +121,10 @@ func (h *half) add(b []byte, p *Part) {
 // capture packet: not if something later has been seen before the hole.
 func (h *half) mayHide(packet int64) bool { return h.stalled && h.latest < packet }
 
+// lacks reports whether the peer has acknowledged more than was seen. That tells of no hole while it is a single byte, which may be a FIN: then it
+// is not known whether there was more.
+func (h *half) lacks() bool { return h.ended == running && h.c.acks.past(h.dir, h.seen()) }
+
 // addGap appends n bytes that were never captured.
 func (h *half) addGap(off, n int64, p *Part) {
 	h.lost.add(p)

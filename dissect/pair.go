@@ -312,7 +312,7 @@ func (c *Dialogue) unanswered(h *half, t *transaction, timeout bool) {
 // explained reports whether the capture itself may be why a request has no answer.
 func (c *Dialogue) explained(h *half, t *transaction) bool {
 	p := h.peer
-	return c.oneSided(p.dir) || c.unseenAnswer(p, t) || p.stalled || p.gaps && p.gapTime >= t.requestTime || !p.fromStart && p.seen() == 0 && c.heard != nil && c.heard[p.dir] == 0
+	return c.oneSided(p.dir) || c.unseenAnswer(p, t) || p.stalled || p.lacks() || p.gaps && p.gapTime >= t.requestTime || !p.fromStart && p.seen() == 0 && c.heard != nil && c.heard[p.dir] == 0
 }
 
 // unseenAnswer reports whether the answer may be among bytes that a direction whose start was not captured had sent before its

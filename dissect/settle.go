@@ -49,7 +49,7 @@ func hashOf(b []byte) uint64 { return maphash.Bytes(hashSeed, b) }
 
 // accept settles the packet at the boundary by one of its readings.
 func (h *half) accept(c *candidate, g grade) {
-	if c.kind == writeBound && h.incomplete(c.layout, c.end) {
+	if c.kind == writeBound && (h.cutOff(c.end) || h.incomplete(c.layout, c.end)) {
 		h.truncateBy(c.layout, c.end)
 		return
 	}
@@ -216,12 +216,18 @@ func (h *half) truncateBy(l *protocol.Layout, end int64) {
 	missing := want - len(s.Raw)
 	s.Missing += max(missing, 1)
 	s.Length = len(s.Raw)
-	s.blameFor(protocol.TruncatedPacket, "%d of the %s packet's %s bytes were sent, then %s", len(s.Raw), protocol.Name(s.Letter), h.atLeast(l, want, len(s.Raw)), h.whyCut(end))
+	if !h.cutOff(end) {
+		s.blameFor(protocol.TruncatedPacket, "%d of the %s packet's %s bytes were sent, then %s", len(s.Raw), protocol.Name(s.Letter), h.atLeast(l, want, len(s.Raw)), h.whyCut(end))
+	}
 	s.truncated = true
+	s.numbered() // for an answer, which may come all the same
 	h.publish(s, none, nil)
 	h.doubt(h.pos, s.Clone())
 	h.advance(end)
 }
+
+// cutOff reports whether a packet that seems to end may go on with what was never captured.
+func (h *half) cutOff(end int64) bool { return end == h.seen() && h.lacks() && !h.writeEnd(end) }
 
 // looksLike reports whether what there is up to end has the text that a packet of the layout has.
 func (h *half) looksLike(l *protocol.Layout, end int64) bool {
