@@ -19,7 +19,7 @@ import (
 )
 
 // seeds is how often each property is tried; more find more.
-var seeds = flag.Uint64("seeds", 4, "seeds that property tests try")
+var seeds = flag.Uint64("seeds", 20, "seeds that property tests try")
 
 // packets is a capture in memory: a PacketWriter and a Source.
 type packets struct {
@@ -112,14 +112,14 @@ func simulated(t testing.TB, o simulate.Options) (got, want *facts) {
 	return got.sort(), want.sort()
 }
 
-func (f *facts) diff(t *testing.T, got *facts) {
+func (f *facts) diff(t *testing.T, seed uint64, got *facts) {
 	t.Helper()
 	for _, x := range []struct {
 		name      string
 		want, got []string
 	}{{"frames", f.frames, got.frames}, {"transactions", f.transactions, got.transactions}, {"violations", f.violations, got.violations}} {
 		if d := gocmp.Diff(x.want, x.got); d != "" {
-			t.Errorf("%s (-want +got):\n%s", x.name, d)
+			t.Errorf("seed %d: %s (-want +got):\n%s", seed, x.name, d)
 		}
 	}
 }
@@ -134,7 +134,7 @@ func TestCleanTraffic(t *testing.T) {
 		o.Seed = seed
 		o.V6 = seed%2 == 1
 		got, want := simulated(t, o)
-		want.diff(t, got)
+		want.diff(t, seed, got)
 	}
 }
 
@@ -145,7 +145,7 @@ func TestEachFault(t *testing.T) {
 				o := crowd
 				o.Seed, o.Faults, o.FaultRate = seed, []string{fault}, 0.2
 				got, want := simulated(t, o)
-				want.diff(t, got)
+				want.diff(t, seed, got)
 				if !slices.ContainsFunc(want.violations, func(s string) bool { return s[len(s)-len(fault):] == fault }) {
 					t.Errorf("no %s was made", fault)
 				}
@@ -173,7 +173,7 @@ func TestSegmentationIsNoEvidence(t *testing.T) {
 				}
 				change(&o)
 				got, want := simulated(t, o)
-				want.diff(t, got)
+				want.diff(t, seed, got)
 			}
 		})
 	}
