@@ -391,7 +391,7 @@ func (h *half) writeBounds(list []candidate, n int, r reply) []candidate {
 
 // endsWrite reports whether a vendor's reading ends where a write does, and that is no accident: a length tells
 // that end, and what follows starts with a legal letter; a data packet's length of two bytes
-// needs no more; or nothing but short writes follow up to a strong match.
+// needs no more; or nothing but short writes follow up to a strong match. A tail that a packet stands in beyond doubt ends there by accident.
 func (h *half) endsWrite(c *candidate) bool {
 	if c.end < 0 || c.end >= h.seen() || !h.writeEnd(c.end) {
 		return false
@@ -400,6 +400,8 @@ func (h *half) endsWrite(c *candidate) bool {
 		return false
 	}
 	switch {
+	case c.tail && h.inner(c):
+		return false
 	case c.tail && c.layout.Shape().TailLengthWidth > 0 && protocol.MaySend(h.side(), h.at(c.end)[0]):
 		return true
 	case !c.open && !c.tail && c.layout.Shape().LengthWidth > 0:

@@ -247,6 +247,13 @@ func TestFraming(t *testing.T) {
 			"device 96 H beatbeat 46\n! length-missing device 96\ndevice 142 D bbbbbbbb 35\n  beatbeat pending\n  bbbbbbbb pending",
 		},
 		{
+			"no length, and what stands for one ends where a later write does", func(t *talk) *talk {
+				t.stall(1, true).device(beat+"{"+strings.Repeat("x", 37), data("aaaaaaaa", strings.Repeat("y", 51)), data("bbbbbbbb", ""))
+				return t.stall(1, false)
+			},
+			"device 96 H beatbeat 71\n! length-missing device 96\ndevice 167 D aaaaaaaa 86\ndevice 253 D bbbbbbbb 35\n  beatbeat pending\n  aaaaaaaa pending\n  bbbbbbbb pending",
+		},
+		{
 			"a wrong length", func(t *talk) *talk { return t.device("Daaaaaaaa"+tok+"\x00\x14hello world", data("bbbbbbbb", "")) },
 			"device 96 D aaaaaaaa 46\n! length-mismatch device 96\ndevice 142 D bbbbbbbb 35\n  aaaaaaaa pending\n  bbbbbbbb pending",
 		},
