@@ -36,7 +36,7 @@ const (
 // reply is what is known of the peer's answer to the packet at the boundary.
 type reply struct {
 	there bool
-	seen  int64 // how far this direction had been seen before it
+	seen  int64 // how far this direction had been seen before it, -1 if that is not known
 	old   bool  // it came a second ago
 }
 

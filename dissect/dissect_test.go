@@ -644,3 +644,28 @@ func TestLastByteMayBeLost(t *testing.T) {
 		}
 	}
 }
+
+// An answer proves nothing of how much of its request there was where the capture has a part of that behind it.
+func TestAnswerInTheMidstOfItsRequest(t *testing.T) {
+	k := in(fromSYN())
+	beat := "Hbeatbeat" + tok + "\x04text"
+	p := k.packet
+	for _, x := range []struct {
+		dir, from, to int
+		packet        int64
+	}{{0, 0, 18, 1}, {1, 0, 10, 3}, {0, 18, 31, 5}, {0, 31, 33, 2}, {0, 33, 38, 4}} {
+		b := []string{beat, ok("beatbeat")}[x.dir][x.from:x.to]
+		if x.from == 18 {
+			k.stall(0, false)
+		}
+		k.now += 1e6
+		k.d.Bytes(k.c, x.dir, []byte(b), &Part{Offset: k.at[x.dir], Time: k.now, Packet: p + x.packet, Push: x.to == 38 || x.dir == 1, More: x.from == 18 || x.from == 31})
+		k.at[x.dir] += int64(len(b))
+		if x.to == 18 {
+			k.stall(0, true)
+		}
+	}
+	if got, want := k.close(), loggedIn+"device 96 H beatbeat 38\nserver 44 R beatbeat 10\n  beatbeat answered"; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

@@ -267,12 +267,17 @@ func (h *half) packets(list []int64, x, y int64) (_ []int64, time int64) {
 	return list, time
 }
 
-// seenBefore returns how far this direction had been seen before a packet.
+// seenBefore returns how far this direction had been seen before a packet, -1 if some of that was captured only behind it: then the order in
+// the capture proves nothing.
 func (h *half) seenBefore(packet int64) int64 {
 	for i := len(h.segs) - 1; i >= 0; i-- {
-		if s := &h.segs[i]; !s.gap && s.packet < packet {
-			return max(h.pos, s.end)
+		if s := &h.segs[i]; s.gap || s.packet >= packet {
+			continue
 		}
+		if slices.ContainsFunc(h.segs[:i], func(s segment) bool { return !s.gap && s.packet > packet }) {
+			return -1
+		}
+		return max(h.pos, h.segs[i].end)
 	}
 	return h.pos
 }

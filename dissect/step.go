@@ -240,7 +240,7 @@ func (h *half) shortWrites(r reply) bool {
 		return false
 	}
 	x := h.firstStrong(nil)
-	if x < 0 || r.there && r.seen > h.pos || !h.lettersOnly(x) {
+	if x < 0 || r.there && r.seen != h.pos || !h.lettersOnly(x) {
 		return false
 	}
 	h.reportSkipped(h.pos, x)
