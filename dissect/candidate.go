@@ -214,7 +214,7 @@ func (h *half) answersUnseen(vendors []candidate, target int64) bool {
 			continue
 		}
 		for x := v.end; x < min(v.end+maxStray+1, target); x++ {
-			if b := h.at(x); b[0] == 'R' && h.segStart(x) && h.writeEnd(x) && h.plausible(b) {
+			if b := h.at(x); b[0] == 'R' && h.segStart(x) && h.writeEnd(x) && len(b) > protocol.StatusAt && isWord(b[1:protocol.HeaderSize]) {
 				h.budget = maxReach
 				if h.chain(x, nil, 8)&(leads|leadsStrange) != 0 {
 					return true

@@ -288,6 +288,13 @@ func TestFraming(t *testing.T) {
 				"device 144 D bbbbbbbb 35\n  aaaaaaaa pending\n  bbbbbbbb pending",
 		},
 		{
+			"an answer to a lost request with a bad status is no payload", func(t *talk) *talk {
+				return t.stall(0, true).server("Ccommand1"+tok, "Rlost----1", "Ccommand2"+tok).gap(0, 35).stall(0, false)
+			},
+			"! capture-gap device 96\nserver 44 C command1 33\nserver 77 R lost---- 10\n! bad-status server 77\n  lost---- orphan\n" +
+				"server 87 C command2 33\n  command1 pending\n  command2 pending",
+		},
+		{
 			"a packet that is too short is no better for an answer to a lost request behind it", func(t *talk) *talk {
 				return t.gap(1, 33).device(data("aaaaaaaa", strings.Repeat("x", 50))[:36], ok("lost----"), data("bbbbbbbb", ""))
 			},
