@@ -676,3 +676,18 @@ func TestAnswerInTheMidstOfItsRequest(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
+
+// What was never captured of a request makes no other one of it.
+func TestRepeatedWithAGap(t *testing.T) {
+	for _, c := range []struct{ second, want string }{
+		{"hello world, hello", "request-repeated"},
+		{"hello worms, hello", "session-id-collision"},
+	} {
+		k := in(fromSYN()).device(data("aaaaaaaa", "hello world, hello"))
+		b := data("aaaaaaaa", c.second)
+		k.piece(0, b[:46]).gap(0, 3).device(b[49:]).wait(2 * time.Second)
+		if got := k.close(); !strings.Contains(got, "device 149 D aaaaaaaa 53 missing 3\n! "+c.want+" device 149") {
+			t.Errorf("got\n%s\nwant %s", got, c.want)
+		}
+	}
+}

@@ -123,7 +123,11 @@ func (h *half) collide(s *settled, t, old *transaction) {
 			s.then = giveUpOld
 		}
 	case same:
-		s.blameFor(protocol.RequestRepeated, "the %s with session ID %s is sent again, byte for byte, before its answer", protocol.Name(s.Letter), quote(s.SessionID))
+		known := ""
+		if t.lacking || old.lacking {
+			known = " as far as it was captured"
+		}
+		s.blameFor(protocol.RequestRepeated, "the %s with session ID %s is sent again, byte for byte%s, before its answer", protocol.Name(s.Letter), quote(s.SessionID), known)
 	default:
 		s.blameFor(protocol.SessionIDCollision, "the %s uses session ID %s while a %s with it is not answered yet", protocol.Name(s.Letter), quote(s.SessionID), protocol.Name(old.letter))
 		s.then = giveUpOld

@@ -20,6 +20,7 @@ type transaction struct {
 	hidden  bool
 	excused bool // something else explains that it is not answered
 	claimed bool // a response to nothing may have been meant for it
+	lacking bool // some of the request's bytes were never captured: they are zero in raw
 	fresh   bool // no other one with its session ID was remembered or outstanding when it came, nor did one come since
 
 	slot         int32        // where Numbering keeps its numbers
@@ -119,7 +120,7 @@ func (t *transaction) copyRaw(b []byte) {
 
 // keep notes what the request was.
 func (t *transaction) keep(f *Frame) {
-	t.size, t.offset = f.Length, f.Offset
+	t.size, t.offset, t.lacking = f.Length, f.Offset, f.Missing > 0
 	t.packets = append(t.packets, f.Packets...)
 	t.raw = append(t.raw, f.Raw[:min(len(f.Raw), maxBytes)]...)
 	if len(f.Raw) > maxBytes {
@@ -135,9 +136,20 @@ func (t *transaction) keep(f *Frame) {
 	}
 }
 
-// repeats reports whether the request is the same, byte for byte.
+// repeats reports whether the request is the same, byte for byte, as far as both were captured.
 func (t *transaction) repeats(old *transaction) bool {
-	return t.size == old.size && t.hash == old.hash && string(t.raw) == string(old.raw)
+	if t.size != old.size {
+		return false
+	}
+	if !t.lacking && !old.lacking {
+		return t.hash == old.hash && string(t.raw) == string(old.raw)
+	}
+	for i, b := range t.raw {
+		if o := old.raw[i]; b != o && (b != 0 || !t.lacking) && (o != 0 || !old.lacking) {
+			return false
+		}
+	}
+	return true
 }
 
 // maxFinished is the number of finished transactions remembered of a requester.
