@@ -197,6 +197,13 @@ func TestFraming(t *testing.T) {
 			return t.piece(0, data("aaaaaaaa", strings.Repeat("x", 100))[:60]).gap(0, 50).device("xxxxxxxxxxxxxxxxxxxxxxxxx" + data("bbbbbbbb", ""))
 		}, "! capture-gap device 156\ndevice 96 D aaaaaaaa 135 missing 50\ndevice 231 D bbbbbbbb 35\n  aaaaaaaa pending\n  bbbbbbbb pending"},
 		{
+			"an answer whose session ID is in a gap is not held", func(t *talk) *talk {
+				t.piece(0, "Rcomm").stall(0, true).server(ok("aaaaaaaa")).wait(900 * time.Millisecond)
+				return t.gap(0, 5).device(data("aaaaaaaa", "x")).stall(0, false).wait(500 * time.Millisecond)
+			},
+			"! capture-gap device 101\ndevice 96 R comm 10 missing 5\ndevice 106 D aaaaaaaa 36\nserver 44 R aaaaaaaa 10\n  aaaaaaaa answered",
+		},
+		{
 			"a gap over boundaries", func(t *talk) *talk { return t.gap(0, 300).device(data("bbbbbbbb", "")) },
 			"! capture-gap device 96\ndevice 396 D bbbbbbbb 35\n  bbbbbbbb pending",
 		},

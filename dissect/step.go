@@ -107,6 +107,9 @@ func (h *half) holds() bool {
 	if len(h.buf) < protocol.HeaderSize {
 		return false
 	}
+	if _, gap := h.gapIn(h.pos, h.pos+protocol.HeaderSize); gap {
+		return false // what is not known of its session ID will not come any more
+	}
 	id := sid(h.buf[1:protocol.HeaderSize])
 	p := h.peer
 	if x := p.requestWith(id[:], 1); x >= 0 && h.c.forced == 0 && h.waits() {
