@@ -213,6 +213,10 @@ func TestFraming(t *testing.T) {
 		},
 		{"the capture's end proves nothing", func(t *talk) *talk { return t.device(data("aaaaaaaa", "hello")[:30]) }, ""},
 		{
+			"nor does it of a length whose end it took the proof of", func(t *talk) *talk { return t.device(beat + "\x00\x0bhello world") },
+			"device 96 H beatbeat 33\n  beatbeat pending",
+		},
+		{
 			"cut off by the end", func(t *talk) *talk { return t.device(data("aaaaaaaa", "hello")[:30]).end(0) },
 			"device 96 D aaaaaaaa 30 missing 5\n! truncated-packet device 96",
 		},

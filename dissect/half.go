@@ -46,7 +46,7 @@ type half struct {
 	stalled   bool // bytes wait behind a hole that may still fill
 	ended     ending
 	silent    bool  // no bytes for the response timeout
-	shaky     bool  // a gap makes the end of the packet before the boundary only likely
+	shaky     bool  // the end of the packet before the boundary is only likely, because of a gap or the capture's end
 	midWrite  bool  // the boundary stands inside a write
 	adrift    drift // out of step
 	scanned   int64 // no packet starts before this offset, by what is known so far

@@ -64,7 +64,7 @@ func (h *half) accept(c *candidate, g grade) {
 		h.reportPiece(piece{start: end, end: c.end, stray: true})
 	}
 	_, gap := h.gapIn(c.end, h.seen())
-	h.shaky = g != strong && s.Missing > 0 || g <= weak && gap
+	h.shaky = g != strong && s.Missing > 0 || g <= weak && gap || g == none && h.ended == fileEnded
 	h.advance(c.end)
 }
 
