@@ -197,6 +197,17 @@ func TestFraming(t *testing.T) {
 			return t.piece(0, data("aaaaaaaa", strings.Repeat("x", 100))[:60]).gap(0, 50).device("xxxxxxxxxxxxxxxxxxxxxxxxx" + data("bbbbbbbb", ""))
 		}, "! capture-gap device 156\ndevice 96 D aaaaaaaa 135 missing 50\ndevice 231 D bbbbbbbb 35\n  aaaaaaaa pending\n  bbbbbbbb pending"},
 		{
+			"a session ID behind a gap is no packet that only the other side may send", func(t *talk) *talk {
+				for _, id := range []string{"id1-----", "id2-----", "id3-!---", "id4-----", "id5-----", "id6-----"} {
+					t.device(data(id, ""))
+				}
+				t.stall(0, true).gap(1, 1).server("Lcommand"+tok, ok("id1-----"), ok("id2-----"), ok("id3-!---"), ok("id4-----"), ok("id5-----"), ok("id6-----"))
+				return t.stall(0, false)
+			},
+			"device 96 D id1----- 35\ndevice 131 D id2----- 35\ndevice 166 D id3-!--- 35\ndevice 201 D id4----- 35\ndevice 236 D id5----- 35\ndevice 271 D id6----- 35\n" +
+				"! capture-gap server 44\nserver 77 R id1----- 10\n  id1----- answered\nserver 87 R id2----- 10\n  id2----- answered\nserver 97 R id3-!--- 10\n  id3-!--- answered\nserver 107 R id4----- 10\n  id4----- answered\nserver 117 R id5----- 10\n  id5----- answered\nserver 127 R id6----- 10\n  id6----- answered",
+		},
+		{
 			"an answer whose session ID is in a gap is not held", func(t *talk) *talk {
 				t.piece(0, "Rcomm").stall(0, true).server(ok("aaaaaaaa")).wait(900 * time.Millisecond)
 				return t.gap(0, 5).device(data("aaaaaaaa", "x")).stall(0, false).wait(500 * time.Millisecond)

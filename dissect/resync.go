@@ -151,13 +151,13 @@ func (h *half) startsAt(x int64) answer {
 }
 
 // nearlyWrite reports whether a packet at x with a length of its own ends a few stray bytes before the
-// end of a write.
+// end of a write. One that this side may not send has to be in that write from its start on.
 func (h *half) nearlyWrite(x int64) bool {
 	var buf [8]candidate
 	list := h.vendorEnds(buf[:0], x, h.requestLetter(h.at(x)))
 	for i := range list {
 		c := &list[i]
-		if c.end < 0 || c.layout.Shape().LengthWidth == 0 {
+		if c.end < 0 || c.layout.Shape().LengthWidth == 0 || !protocol.MaySend(h.side(), h.at(x)[0]) && h.writesWithin(x, c.end) {
 			continue
 		}
 		for k := int64(0); k <= maxStray && c.end+k <= h.seen(); k++ {
