@@ -336,6 +336,9 @@ func (h *half) judge(c *candidate, r reply) (have, may grade) {
 	if c.kind != vendor && (h.damaged(c, r) || h.inner(c) || r.there && c.end > r.seen && h.writeEnd(r.seen)) {
 		return none, none // nor can what the peer had answered before the last byte was sent
 	}
+	if c.kind != vendor && len(h.buf) < maxWait && h.peer.mayHide(h.segs[h.holding(c.end-1)].packet) {
+		return none, top // what is inside may be answers to what is behind the peer's hole
+	}
 	match := no
 	if c.end < h.seen() {
 		match = h.strong(c.end, c.token)

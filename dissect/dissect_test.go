@@ -208,6 +208,16 @@ func TestFraming(t *testing.T) {
 				"! capture-gap server 44\nserver 77 R id1----- 10\n  id1----- answered\nserver 87 R id2----- 10\n  id2----- answered\nserver 97 R id3-!--- 10\n  id3-!--- answered\nserver 107 R id4----- 10\n  id4----- answered\nserver 117 R id5----- 10\n  id5----- answered\nserver 127 R id6----- 10\n  id6----- answered",
 		},
 		{
+			"what a wrong length runs over is known when the peer's hole is filled", func(t *talk) *talk {
+				t.device("Daaaaaaaa"+tok+"\x00\xc8hello world").piece(1, "Raaa").stall(1, true).device(ok("command1"), data("bbbbbbbb", ""))
+				t.d.Gap(t.c, 1, 6, &Part{Offset: t.at[1], Time: t.now, Packet: t.packet, More: true})
+				t.d.Bytes(t.c, 1, []byte("Ccommand1"+tok), &Part{Offset: t.at[1] + 6, Time: t.now, Packet: t.packet - 2, Push: true, More: true})
+				return t.stall(1, false)
+			},
+			"! capture-gap server 48\ndevice 96 D aaaaaaaa 46\n! length-mismatch device 96\nserver 44 R aaa 10 missing 6\nserver 54 C command1 33\n" +
+				"device 142 R command1 10\n  command1 answered\ndevice 152 D bbbbbbbb 35\n  aaaaaaaa pending\n  bbbbbbbb pending",
+		},
+		{
 			"an answer whose session ID is in a gap is not held", func(t *talk) *talk {
 				t.piece(0, "Rcomm").stall(0, true).server(ok("aaaaaaaa")).wait(900 * time.Millisecond)
 				return t.gap(0, 5).device(data("aaaaaaaa", "x")).stall(0, false).wait(500 * time.Millisecond)

@@ -276,6 +276,9 @@ func (d *Dissector) Gap(c *Dialogue, dir int, n int64, p *Part) {
 // Stall tells whether a direction has bytes behind a hole that may still fill.
 func (d *Dissector) Stall(c *Dialogue, dir int, on bool) {
 	c.leave()
+	if c.half[dir].stalled && !on {
+		c.changes++ // what stood behind the hole may be answered in what was looked through
+	}
 	c.half[dir].stalled = on
 	if c.standing != rejected {
 		c.look()
