@@ -341,6 +341,13 @@ func TestFraming(t *testing.T) {
 				"server 109 C command2 114\n  command1 pending\n  command2 pending",
 		},
 		{
+			"another request with the session ID of one whose answer did not echo it", func(t *talk) *talk {
+				return t.device(data("aaaaaaaa", "x")).server(ok("bbbbbbbb")).wait(2 * time.Second).device(data("aaaaaaaa", "y")).server(ok("aaaaaaaa"))
+			},
+			"device 96 D aaaaaaaa 36\nserver 44 R bbbbbbbb 10\ndevice 132 D aaaaaaaa 36\n! session-id-collision device 132\n" +
+				"! session-id-not-echoed server 44\n  aaaaaaaa answered\nserver 54 R aaaaaaaa 10\n  aaaaaaaa answered",
+		},
+		{
 			"a lost answer blames nobody", func(t *talk) *talk { return t.device(data("aaaaaaaa", "")).gap(1, 10).wait(31 * time.Second) },
 			"device 96 D aaaaaaaa 35\n! capture-gap server 44\n  aaaaaaaa unanswered",
 		},

@@ -61,10 +61,12 @@ type send struct {
 
 // script is one connection's conversation.
 type script struct {
-	sends  []*send
-	truth  Truth
-	device string
-	end    int64
+	sends []*send
+	truth Truth
+	// unechoed are the session IDs of requests whose answers carry another one: nobody knows that those are finished.
+	unechoed map[string]bool
+	device   string
+	end      int64
 }
 
 // author writes scripts.
@@ -327,7 +329,7 @@ func (e *exchange) finished() []byte {
 	for i := len(e.s.truth.Transactions) - 1; i >= 0; i-- {
 		t := e.s.truth.Transactions[i]
 		open := func(x Transaction) bool { return x.SessionID == t.SessionID && x.State == "unanswered" }
-		if t.From == e.from && t.State != "orphan" && !slices.ContainsFunc(e.s.truth.Transactions, open) {
+		if t.From == e.from && t.State != "orphan" && !e.s.unechoed[t.SessionID] && !slices.ContainsFunc(e.s.truth.Transactions, open) {
 			return []byte(t.SessionID)
 		}
 	}
@@ -493,6 +495,10 @@ func (e *exchange) answer(p []byte) {
 		state = "unanswered"
 	case "session-id-not-echoed":
 		v["session_id"] = word(e.Rand, protocol.SessionIDSize)
+		if e.s.unechoed == nil {
+			e.s.unechoed = make(map[string]bool)
+		}
+		e.s.unechoed[string(e.id)] = true
 	}
 	r := Response(e.letter, v)
 	if e.fault == "bad-status" {
