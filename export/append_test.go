@@ -54,6 +54,9 @@ func checkBytes(t *testing.T, in []byte) {
 	if got, want := string(appendJSONWire(nil, in)), string(appendJSON(nil, want)); `"`+got+`"` != want {
 		t.Errorf("%q in JSON is %s, want %s", in, got, want)
 	}
+	if text, asIs := readText(in); asIs && string(AppendEscaped(nil, in)) != string(in) {
+		t.Errorf("%q stands for itself, text %v", in, text)
+	}
 	if got := isText(in); got != readable(in) {
 		t.Errorf("isText(%q) = %v", in, got)
 	}

@@ -207,27 +207,49 @@ var printable [256]atomic.Pointer[[4]uint64]
 
 // isText reports whether a payload is worth showing as text.
 func isText(b []byte) bool {
-	if len(b) == 0 {
-		return false
-	}
-	for len(b) > 0 {
-		n := min(bits.TrailingZeros64(strangeBytes(first8(b)))/8, len(b))
-		b = b[n:]
-		if n == 8 {
+	text, _ := readText(b)
+	return text
+}
+
+// readText reports whether a payload is worth showing as text, and, if it is, whether all of it is known to stand for itself where
+// backslashes are escaped.
+func readText(b []byte) (text, asIs bool) {
+	special := uint64(0)
+	at := 0
+	for at < len(b) {
+		var x uint64
+		if len(b)-at >= 8 {
+			x = binary.LittleEndian.Uint64(b[at:])
+		} else {
+			x = fewer(b[at:]) | spaces<<(8*(len(b)-at)&63)
+		}
+		strange, y := strangeBytes(x), x^backslashes
+		special |= (y - everyByte) &^ y
+		if strange == 0 {
+			at += 8
 			continue
 		}
-		for len(b) > 0 && (b[0] < ' ' || b[0] >= 0x7f) { // mostly those of a word come together
-			r, size := rune(b[0]), 1
+		at += bits.TrailingZeros64(strange) / 8
+		for at < len(b) && (b[at] < ' ' || b[at] >= 0x7f) { // mostly those of a word come together
+			if remembered(three(b[at:])) {
+				at += 3
+				continue
+			}
+			r, size := rune(b[at]), 1
 			if r >= utf8.RuneSelf {
-				r, size = decodeRune(b)
+				r, size = decodeRune(b[at:])
 			}
-			if r == utf8.RuneError && size == 1 || !isPrint(r) && r != '\n' && r != '\r' && r != '\t' {
-				return false
+			switch {
+			case size > 1 && isPrint(r):
+			case r == '\n' || r == '\r' || r == '\t':
+				special |= highBits
+			default:
+				return false, false
 			}
-			b = b[size:]
+			at += size
 		}
 	}
-	return true
+	return len(b) > 0, special&highBits == 0
 }
 
 // violationBytes shows a violation's bytes; where a secret is, two stars stand for each byte.

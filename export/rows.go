@@ -243,28 +243,47 @@ func appendPayload(b, p []byte) []byte {
 	b, r := behind(b)
 	n := r.num(r.char(0, ' '), int64(len(p)))
 	n = r.short(n, &bytesOf)
-	b = b[:len(b)+n]
 	if len(p) == 0 {
-		return b[:len(b)-1]
+		return b[:len(b)+n-1]
 	}
-	said := p[:min(len(p), maxSaidPayload)]
-	more := len(said) < len(p)
-	begin := said // as text
-	if more {
-		for len(begin) > 0 && begin[len(begin)-1]&0xc0 == 0x80 { // no half of a character
-			begin = begin[:len(begin)-1]
+	text, asIs := readText(p)
+	more := len(p) > maxSaidPayload
+	switch {
+	case !text:
+		b = appendHex(b[:len(b)+n], p[:min(len(p), maxSaidPayload)])
+	case asIs && more:
+		n = r.char(n, '"')
+		*(*[maxSaidPayload]byte)(r.at(n)[:]) = [maxSaidPayload]byte(p)
+		n = r.char(n+len(wholeCharacters(p[:maxSaidPayload])), '"')
+		return b[:len(b)+r.word(n, ellipsis, 3)]
+	case asIs:
+		n = r.char(n, '"')
+		n += copy(r.at(n)[:], p)
+		return b[:len(b)+r.char(n, '"')]
+	default:
+		begin := p
+		if more {
+			begin = wholeCharacters(p[:maxSaidPayload])
 		}
-		if len(begin) > 0 && begin[len(begin)-1] >= 0xc0 {
-			begin = begin[:len(begin)-1]
-		}
-	}
-	if text, ok := inText.append(append(b, '"'), begin, true); ok && (!more || isText(p[len(begin):])) {
-		b = append(text, '"')
-	} else {
-		b = appendHex(b, said)
+		b, _ = inText.append(append(b[:len(b)+n], '"'), begin, true)
+		b = append(b, '"')
 	}
 	if more {
 		b = append(b, "…"...)
+	}
+	return b
+}
+
+// ellipsis is "…".
+const ellipsis = 0xe2 | 0x80<<8 | 0xa6<<16
+
+// wholeCharacters leaves out the last character, of which a part may have been cut off, if it has several bytes.
+func wholeCharacters(b []byte) []byte {
+	for len(b) > 0 && b[len(b)-1]&0xc0 == 0x80 {
+		b = b[:len(b)-1]
+	}
+	if len(b) > 0 && b[len(b)-1] >= 0xc0 {
+		b = b[:len(b)-1]
 	}
 	return b
 }
