@@ -69,9 +69,8 @@ var ErrInterrupted = errors.New("interrupted")
 // reading it blocks, only once that ends.
 func Run(ctx context.Context, src capture.Source, opts Options, sink dissect.Sink) (Result, error) {
 	p := newPipeline(opts, sink)
-	read := make(chan *work, depth)
-	go p.read(src, read)
-	go p.share(ctx, read)
+	go p.read(src)
+	go p.end(ctx)
 	for _, w := range p.workers {
 		go w.run()
 	}

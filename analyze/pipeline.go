@@ -1,7 +1,6 @@
 package analyze
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -34,6 +33,7 @@ type pipeline struct {
 	workers []*worker
 	free    chan *work
 	order   chan *work // as they were read
+	ended   chan error // why the source has no more packets, once
 	stop    chan struct{}
 	survey  *dissect.Survey
 	numbers *dissect.Numbering
@@ -81,7 +81,7 @@ func newPipeline(opts Options, sink dissect.Sink) *pipeline {
 	}
 	n = min(n, reassembly.Parts)
 	p := &pipeline{
-		opts: opts, free: make(chan *work, depth+1), order: make(chan *work, depth), stop: make(chan struct{}),
+		opts: opts, free: make(chan *work, depth+1), order: make(chan *work, depth), ended: make(chan error, 1), stop: make(chan struct{}),
 		survey: dissect.NewSurvey(sink), front: newFront(opts, n),
 	}
 	p.numbers = dissect.NewNumbering(p.survey, opts.Dissect)
@@ -104,9 +104,9 @@ func (p *pipeline) newWork() *work {
 	return w
 }
 
-// read fills batches and reassembles what is in them, and closes the source. A source that
+// read fills batches, reassembles what is in them, and hands them to all workers; at last it closes the source. A source that
 // blocks cannot be interrupted: then it is left behind.
-func (p *pipeline) read(src capture.Source, out chan<- *work) {
+func (p *pipeline) read(src capture.Source) {
 	defer src.Close()
 	var aside []*work // not used as long as batches are large
 	large := false
@@ -123,7 +123,7 @@ func (p *pipeline) read(src capture.Source, out chan<- *work) {
 			}
 			w.err = src.Next(&w.batch)
 			var last bool
-			if last, large = p.steps(w, src.Stats(), out); last {
+			if last, large = p.steps(w, src.Stats()); last {
 				return
 			}
 		case <-p.stop:
@@ -133,7 +133,7 @@ func (p *pipeline) read(src capture.Source, out chan<- *work) {
 }
 
 // steps makes the steps of a batch and hands it on. It reports whether it was the last one, and whether it is a large one.
-func (p *pipeline) steps(w *work, stats capture.Stats, out chan<- *work) (last, large bool) {
+func (p *pipeline) steps(w *work, stats capture.Stats) (last, large bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopped {
@@ -145,32 +145,29 @@ func (p *pipeline) steps(w *work, stats capture.Stats, out chan<- *work) (last, 
 	}
 	w.seen = p.front.seen
 	last, large = w.err != nil, len(w.changes) > manyChanges // before the work goes its way
-	out <- w                                                 // there are no more of them than places
+	if last {
+		p.ended <- w.err
+	}
+	p.hand(w) // nobody is waited for: there are no more of them than places
 	return last, large
 }
 
-// share hands each batch to all workers, and at last the ends of the connections that are left.
-func (p *pipeline) share(ctx context.Context, in <-chan *work) {
-	rest := p.newWork()
-	for rest.err == nil {
-		select {
-		case <-ctx.Done():
-			rest.err = ErrInterrupted
-		case w := <-in:
-			rest.err = w.err
-			p.hand(w)
-		}
+// end waits for the last batch, or the end of the context, and hands the ends of the connections that are left to all workers.
+func (p *pipeline) end(ctx context.Context) {
+	why := ErrInterrupted
+	select {
+	case <-ctx.Done():
+	case why = <-p.ended:
 	}
 	p.mu.Lock()
 	p.stopped = true
-	for len(in) > 0 { // the front has done them
-		w := <-in
-		rest.err = cmp.Or(w.err, rest.err)
-		p.hand(w)
+	select {
+	case why = <-p.ended: // the front was done, too
+	default:
 	}
 	p.mu.Unlock()
-	why := rest.err
-	rest.err, rest.over = nil, true
+	rest := p.newWork()
+	rest.over = true
 	rest = p.front.finish(rest, func(w *work) *work {
 		p.hand(w)
 		next := <-p.free
