@@ -108,8 +108,17 @@ const usualRaw = 128
 // copyRaw keeps the bytes of a request. What stands behind them, up to their capacity, may be read: a copy of a size that is known needs no call.
 func (t *transaction) copyRaw(b []byte) {
 	if len(b) <= usualRaw && cap(b) >= usualRaw && cap(t.raw) >= usualRaw {
+		// By eight bytes: what is written as an array may overlap what is read, for all that the compiler knows, and then it is a call.
+		to, from := (*[usualRaw]byte)(t.raw[:usualRaw]), (*[usualRaw]byte)(b[:usualRaw])
+		for i := 0; i < usualRaw; i += 32 {
+			w, x := binary.LittleEndian.Uint64(from[i:]), binary.LittleEndian.Uint64(from[i+8:])
+			y, z := binary.LittleEndian.Uint64(from[i+16:]), binary.LittleEndian.Uint64(from[i+24:])
+			binary.LittleEndian.PutUint64(to[i:], w)
+			binary.LittleEndian.PutUint64(to[i+8:], x)
+			binary.LittleEndian.PutUint64(to[i+16:], y)
+			binary.LittleEndian.PutUint64(to[i+24:], z)
+		}
 		t.raw = t.raw[:len(b)]
-		*(*[usualRaw]byte)(t.raw[:usualRaw]) = [usualRaw]byte(b[:usualRaw])
 		return
 	}
 	t.raw = append(t.raw[:0], b[:min(len(b), maxBytes)]...)
