@@ -420,7 +420,10 @@ func (f *history) size() int {
 }
 
 // wordOf is where a hash's word of the filter is.
-func (f *history) wordOf(h uint64) int { return 2<<f.log + int(h&(1<<f.log/4-1)) }
+func (f *history) wordOf(h uint64) int {
+	size := 1 << (f.log & 15) // which is less than 16
+	return 2*size + int(h&uint64(size/4-1))
+}
 
 func (f *history) at(place int) past { return past{f.words[2*place], f.words[2*place+1]} }
 
