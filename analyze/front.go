@@ -41,7 +41,7 @@ type front struct {
 type talk struct {
 	dialogue *dissect.Dialogue // nil while there were no bytes
 	latest   [2]uint32         // the steps of each direction's latest bytes, see promptly
-	told     [2]uint8          // of which directions acknowledgements are to be told, see tellsOf
+	told     [2]uint8          // of which directions acknowledgements are to be told, see tells
 	worker   int8
 	_        [5]byte
 	_        uint64 // two to a line of the processor's cache
@@ -373,7 +373,7 @@ func (f *front) segment(s *reassembly.Segment, ref *capture.Ref, first int) (don
 // slowly takes in a segment that is not usual.
 func (f *front) slowly(s *reassembly.Segment, ref *capture.Ref) {
 	f.at = moment{phase: dissect.ThePacket}
-	s.Fill(f.w.batch.Data[ref.Off : ref.Off+ref.Len])
+	s.Fill(f.w.batch.Data[ref.Off : ref.Off+ref.Len : ref.Off+ref.Len])
 	f.a.Slow(s, ref.Time, ref.Number)
 }
 

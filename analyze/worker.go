@@ -1,7 +1,6 @@
 package analyze
 
 import (
-	"slices"
 	"sort"
 	"unsafe"
 
@@ -215,7 +214,7 @@ func (w *worker) next(k *work, st *step) {
 	}
 	payload := k.payload(st)
 	if !w.d.Usual(c, payload, &st.Whole) {
-		w.d.Bytes(c, int(st.Dir), slices.Clip(payload), &dissect.Part{Offset: st.Offset, Time: st.Time, Packet: st.Packet, Push: st.Push})
+		w.d.Bytes(c, int(st.Dir), payload, &dissect.Part{Offset: st.Offset, Time: st.Time, Packet: st.Packet, Push: st.Push})
 	}
 	if st.ackedIn > 0 {
 		w.d.Acked(c, int(st.Dir), st.Offset+int64(st.n), st.Packet+int64(st.ackedIn))

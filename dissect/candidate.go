@@ -94,7 +94,7 @@ func (h *half) vendorEnds(list []candidate, x int64, request byte) []candidate {
 	return list
 }
 
-// addEnd appends a vendor's end, unless there is the same one. Each part is written by itself, as in form.cut.
+// addEnd appends a vendor's end, unless there is the same one. Each part is written by itself, as in Form.cut.
 func addEnd(list []candidate, l *protocol.Layout, end int64, tail bool, token []byte) []candidate {
 	for i := range list {
 		if list[i].end == end && list[i].layout.Answers == "" == (l.Answers == "") {

@@ -730,3 +730,14 @@ func TestRepeatedWithAGap(t *testing.T) {
 		}
 	}
 }
+
+// Of a long request not all bytes are kept, but all of them tell it from another one.
+func TestRepeatedLongRequest(t *testing.T) {
+	for _, c := range []struct{ last, want string }{{"x", "request-repeated"}, {"y", "session-id-collision"}} {
+		long := strings.Repeat("long", 320)
+		k := in(fromSYN()).device(data("aaaaaaaa", long+"x")).device(data("aaaaaaaa", long+c.last)).wait(2 * time.Second)
+		if got := k.close(); !strings.Contains(got, "! "+c.want+" device") {
+			t.Errorf("got\n%s\nwant %s", got, c.want)
+		}
+	}
+}

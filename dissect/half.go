@@ -95,7 +95,7 @@ func (h *half) done() bool { return h.ended != running || h.silent }
 
 func (h *half) side() protocol.Side { return h.c.side(h.dir) }
 
-// add appends bytes that continue the stream at an offset. A part of the stream and where it comes from are written by parts, as in form.cut.
+// add appends bytes that continue the stream at an offset. A part of the stream and where it comes from are written by parts, as in Form.cut.
 func (h *half) add(b []byte, p *Part) {
 	if len(h.buf) == 0 && p.Offset > h.pos {
 		h.pos = p.Offset

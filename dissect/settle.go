@@ -92,7 +92,7 @@ func (h *half) frame(l *protocol.Layout, end int64) *settled {
 	d := h.c.d
 	raw := d.rec.keepRaw(h.buf[:n])
 	f := d.rec.frames.get()
-	*f = Frame{} // each part is written by itself, as in form.cut
+	*f = Frame{} // each part is written by itself, as in Form.cut
 	f.Conn, f.dir, f.Offset, f.Length, f.Letter, f.Layout, f.Raw = h.c.conn, uint8(h.dir), h.pos, n, raw[0], l, raw
 	f.Packets, f.Time = h.packets(d.rec.room(f, min(h.holding(end-1)+1, len(h.segs))), h.pos, end)
 	if f.Missing = h.missing(h.pos, end); f.Missing > 0 {

@@ -114,7 +114,7 @@ func (a *Assembler) Segment(s *Segment, time, packet int64) {
 	a.Slow(s, time, packet)
 }
 
-// Slow does what Segment does, for a segment for which Quick has returned false, and whose fields are filled in.
+// Slow does what Segment does, for a segment with which Quick has done nothing, and whose fields are filled in.
 func (a *Assembler) Slow(s *Segment, time, packet int64) {
 	a.Advance(time)
 	f, d := a.table.find(s.tag), Direction(0)
@@ -188,9 +188,12 @@ func (a *Assembler) Quick(s *Segment, time, packet int64) (off, acked int64, how
 	if n > 0 && (off == 0 || s.Seq != own.base+uint32(off)) {
 		return 0, 0, 0
 	}
-	to, next, last := int64(0), other.next, f.acked[d^1]
-	if to = next + int64(int32(s.Ack-other.base-uint32(next))); to > next {
-		return 0, 0, 0
+	next, last := other.next, f.acked[d^1]
+	to := int64(0)
+	if s.Flags&FlagACK != 0 {
+		if to = next + int64(int32(s.Ack-other.base-uint32(next))); to > next {
+			return 0, 0, 0
+		}
 	}
 	// Nobody can guess which acknowledgements are news, and of what, so it is not branched by.
 	how, acked = TakenIn, to
@@ -224,9 +227,6 @@ func (a *Assembler) Find(list []Segment, is *[AtOnce]bool) {
 	var near [AtOnce]unsafe.Pointer
 	slots := a.table.slots
 	if len(slots) == 0 {
-		for i := range list {
-			list[i].f = nil
-		}
 		return
 	}
 	mask := uint64(len(slots) - 1)

@@ -46,7 +46,7 @@ type Segment struct {
 
 // judge notes whether Quick may take in the segment, as far as it depends on that alone.
 func (s *Segment) judge(captured int) {
-	s.easy = s.Flags&(FlagSYN|FlagFIN|FlagRST|FlagACK) == FlagACK && s.Length <= min(captured, maxEthernet)
+	s.easy = !s.Broken && s.Flags&(FlagSYN|FlagFIN|FlagRST) == 0 && s.Length <= min(captured, maxEthernet)
 }
 
 // V6 tells IPv6.
@@ -115,7 +115,7 @@ func Look(data []byte, refs []capture.Ref, list []Segment, is []bool) (found int
 		if size < plainSize || total < size || int(r.Len) < size {
 			continue
 		}
-		s.Length, s.at, s.Flags = total-size, r.Off+uint32(size), h[47]
+		s.Length, s.at, s.Flags, s.Broken = total-size, r.Off+uint32(size), h[47], false
 		s.Seq, s.Ack = binary.BigEndian.Uint32(h[38:]), binary.BigEndian.Uint32(h[42:])
 		s.id = uint32(bits.ReverseBytes16(uint16(about>>48)))<<16 | uint32(binary.BigEndian.Uint16(h[50:]))
 		s.judge(int(r.Len) - size)
@@ -138,7 +138,7 @@ func (s *Segment) Fill(packet []byte) {
 		return
 	}
 	h := (*[plainSize]byte)(packet)
-	s.at, s.six, s.f, s.Broken = 0, nil, nil, false
+	s.at, s.six, s.f = 0, nil, nil
 	s.from, s.to = endpoint4(h[26:], uint16(be16(h[34:]))), endpoint4(h[30:], uint16(be16(h[36:])))
 	s.Payload = packet[plainHeaders(h):]
 	s.Payload = s.Payload[:min(len(s.Payload), s.Length)]
@@ -308,7 +308,7 @@ func (s *Segment) parse(p *ipPacket) bool {
 	if len(b) < 20 || p.length < 20 {
 		return false
 	}
-	s.f, s.at, s.easy = nil, 0, false
+	s.f, s.at = nil, 0
 	if p.v6 {
 		s.six = (*[32]byte)(p.addrs)
 		s.from, s.to = uint64(be16(b)), uint64(be16(b[2:]))
@@ -326,6 +326,7 @@ func (s *Segment) parse(p *ipPacket) bool {
 	s.Broken = h < 20 || h > p.length
 	if s.Broken {
 		s.Payload, s.Length = nil, 0
+		s.judge(0)
 		return true
 	}
 	s.Payload, s.Length = b[min(h, len(b)):], p.length-h

@@ -3,6 +3,8 @@ package reassembly
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -131,6 +133,99 @@ func TestLinkTypes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Segments are found in places where others were found before: nothing of those stays.
+func TestPlacesOfSegmentsAreUsedAgain(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	body := tcpBytes(5000, 9100, 70, 80, FlagACK, bytes.Repeat([]byte("fragment"), 4))
+	fragment := func(from, to int, offset uint16) []byte {
+		b := ipv4(6, body[from:to])
+		binary.BigEndian.PutUint16(b[6:], offset)
+		return ethernet(0x0800, b)
+	}
+	segment := func() []byte {
+		flags := []byte{FlagACK, FlagACK | FlagPSH, FlagACK | FlagFIN, FlagSYN, FlagPSH}[r.IntN(5)]
+		s := tcpBytes(uint16(4000+r.IntN(9)), 9100, r.Uint32(), r.Uint32(), flags, bytes.Repeat([]byte("x"), r.IntN(3)*r.IntN(1000)))
+		s[16], s[17] = byte(r.IntN(256)), byte(r.IntN(256))
+		if r.IntN(8) == 0 {
+			s[12] = 0x30 // an impossible length
+		}
+		return s
+	}
+	kinds := []func() []byte{
+		func() []byte { return ethernet(0x0800, ipv4(6, segment())) },
+		func() []byte { return ethernet(0x0800, ipv4(6, segment())) },
+		func() []byte { return append(ethernet(0x0800, ipv4(6, segment())), "padding"...) },
+		func() []byte { return ethernet(0x86dd, ipv6(6, segment())) },
+		func() []byte { return ethernet(0x8100, cat(be(5, 0x0800), ipv4(6, segment()))) },
+		func() []byte { return ethernet(0x0800, ipv4(17, be(1, 2, 8, 0))) },
+		func() []byte { return fragment(0, 40, 0x2000) },
+		func() []byte { return fragment(40, len(body), 5) },
+	}
+	var slots [AtOnce]Segment
+	var is [AtOnce]bool
+	var one, other Decoder
+	for range 500 {
+		var b capture.Batch
+		n := 1 + r.IntN(AtOnce)
+		isPart := make([]bool, n)
+		for i := range n {
+			k := r.IntN(len(kinds))
+			isPart[i] = k >= len(kinds)-2
+			data := kinds[k]()
+			wire := len(data)
+			if r.IntN(8) == 0 {
+				data = data[:r.IntN(len(data))]
+			}
+			b.Add(capture.Packet{Number: int64(i + 1), Time: 1, Link: 1, Data: data, WireLen: wire})
+		}
+		found := Look(b.Data, b.Refs, slots[:], is[:])
+		for i := range n {
+			p, s := b.Packet(i), &slots[i]
+			if is[i] {
+				found--
+				if isPart[i] {
+					t.Fatal("a fragment is taken for a segment")
+				}
+			} else if is[i] = one.Decode(&p, s); is[i] && s.At() != 0 {
+				t.Fatalf("% x: payload at %d", p.Data, s.At())
+			}
+			var want Segment
+			if ok := other.Decode(&p, &want); ok != is[i] {
+				t.Fatalf("% x: %v, want %v", p.Data, is[i], ok)
+			} else if !ok {
+				continue
+			}
+			if s.easy != want.easy || s.easy && s.Broken {
+				t.Fatalf("% x: easy %v, want %v", p.Data, s.easy, want.easy)
+			}
+			if at := s.At(); at > 0 && !bytes.HasPrefix(b.Data[at:], want.Payload) {
+				t.Fatalf("% x: payload at %d", p.Data, at)
+			}
+			filled := *s
+			filled.Fill(p.Data)
+			if got, want := fmt.Sprintf("%+v", plainly(&filled)), fmt.Sprintf("%+v", plainly(&want)); got != want {
+				t.Fatalf("% x:\n%s, want\n%s", p.Data, got, want)
+			}
+		}
+		if found != 0 {
+			t.Fatalf("%d too many were found", found)
+		}
+	}
+}
+
+// plainly is a segment without what does not come from its packet alone.
+func plainly(s *Segment) any {
+	x, six := *s, [32]byte{}
+	if s.six != nil {
+		six = *s.six
+	}
+	x.f, x.six, x.d = nil, nil, 0
+	return struct {
+		Segment
+		six [32]byte
+	}{x, six}
 }
 
 // A cut packet keeps its length on the wire.
