@@ -32,6 +32,9 @@ func overUDP(b []byte) []byte {
 	if len(b) < 8 {
 		return nil
 	}
+	if n := be16(b[4:]); n >= 8 && n < len(b) { // what stands behind is not of the datagram (RFC 768)
+		b = b[:n]
+	}
 	switch be16(b[2:]) {
 	case portVXLAN:
 		return vxlan(b[8:])
