@@ -162,10 +162,10 @@ func (a *Assembler) Slow(s *Segment, time, packet int64) {
 // Quickly tells what Quick has done with a segment, 0 for nothing.
 type Quickly uint8
 
+// What there is to tell: that the segment was taken in; then, that all that was captured of the other direction is acknowledged, and that of its
+// own direction all was that was captured before its payload.
 const (
 	TakenIn Quickly = 1 << iota
-	// AllAcked tells that all that was captured of the other direction is acknowledged; Alone, that of the own direction, all that was captured
-	// before the segment's payload.
 	AllAcked
 	Alone
 )
