@@ -501,11 +501,11 @@ func (f *history) filter() {
 	}
 }
 
-// grow makes room for four times as many, because each time the filter is made anew.
+// grow makes room for twice as many.
 func (f *history) grow(s *stock) {
 	old := *f
 	if f.words != nil {
-		f.log = min(f.log+2, mostLog)
+		f.log++
 	} else {
 		f.log = leastLog
 	}
