@@ -229,8 +229,8 @@ func (w *worker) passed(k *work) {
 	}
 }
 
-// payload are the bytes of a step that has a dialogue; behind them stands the rest of the batch.
-func (k *work) payload(st *step) []byte { return k.batch.Data[st.at:][:st.n] }
+// payload are the bytes of a step that has a dialogue.
+func (k *work) payload(st *step) []byte { return k.batch.Data[st.at:][:st.n:st.n] }
 
 // handle takes a change.
 func (w *worker) handle(e *change) {

@@ -56,15 +56,20 @@ func formOf(row int, l *protocol.Layout, fields []protocol.Field) Form {
 // such records are filled in, each part is written by itself, because one written to be copied at once is waited for; and a
 // pointer that is there already is not written, because the garbage collector wants to know of each.
 func (k *Form) cut(list []FieldValue, raw []byte) {
-	for i, from := range k.At {
-		to := len(raw)
-		if size := k.Fields[i].Size; size > 0 {
-			to = from + size
-		}
+	for i := range k.Fields {
 		v := &list[i]
 		put(&v.Field, &k.Fields[i])
-		v.At, v.Value, v.Complete = from, raw[from:to:to], true
+		v.At, v.Value, v.Complete = k.At[i], k.Value(i, raw), true
 	}
+}
+
+// Value is the i-th field of a packet of this form, a part of it.
+func (k *Form) Value(i int, raw []byte) []byte {
+	from, to := k.At[i], len(raw)
+	if size := k.Fields[i].Size; size > 0 {
+		to = from + size
+	}
+	return raw[from:to:to]
 }
 
 // put writes a pointer where another one stands.
@@ -154,7 +159,7 @@ func (c *Dialogue) outWhole(dir int, l *protocol.Layout, tail bool, b []byte, w 
 	c.update()
 	c.feel(dir, b[0], w.Time)
 	x := c.d.addWhole()
-	x.conn, x.raw, x.offset, x.time, x.packet = c.conn, b[:len(b):len(b)], w.Offset, w.Time, w.Packet
+	x.conn, x.raw, x.offset, x.time, x.packet = c.conn, b, w.Offset, w.Time, w.Packet
 	x.slot, x.form, x.dir, x.from, x.asked = slot, uint8(2*l.Row()), uint8(dir), c.sideOf(dir), asked
 	if tail {
 		x.form++

@@ -226,7 +226,7 @@ func (d *Dissector) Bytes(c *Dialogue, dir int, b []byte, p *Part) {
 	if !h.fromStart && h.began == 0 {
 		h.began = p.Time
 	}
-	if c.easy && !p.More && !p.Large && p.Clock == 0 && d.Usual(c, b[:len(b):len(b)], &Whole{Offset: p.Offset, Time: p.Time, Packet: p.Packet, Dir: uint8(dir), Push: p.Push}) {
+	if c.easy && !p.More && !p.Large && p.Clock == 0 && d.Usual(c, b, &Whole{Offset: p.Offset, Time: p.Time, Packet: p.Packet, Dir: uint8(dir), Push: p.Push}) {
 		return
 	}
 	c.leave()

@@ -58,7 +58,7 @@ func (c *Dialogue) newTransaction(id sid, dir int) *transaction {
 	d := c.d
 	t := d.spare
 	if t == nil {
-		t = &transaction{raw: make([]byte, 0, usualRaw)}
+		t = &transaction{}
 	} else {
 		d.spare = t.next
 		packets, raw := t.packets[:0], t.raw[:0]
@@ -102,26 +102,9 @@ func (c *Dialogue) releaseAll(r *requests) {
 	*r = requests{}
 }
 
-// usualRaw is the size of most requests at most.
-const usualRaw = 128
-
-// copyRaw keeps the bytes of a request. What stands behind them, up to their capacity, may be read: a copy of a size that is known needs no call.
+// copyRaw keeps the bytes of a request, as far as a violation shows them.
 func (t *transaction) copyRaw(b []byte) {
-	if len(b) <= usualRaw && cap(b) >= usualRaw && cap(t.raw) >= usualRaw {
-		// By eight bytes: what is written as an array may overlap what is read, for all that the compiler knows, and then it is a call.
-		to, from := (*[usualRaw]byte)(t.raw[:usualRaw]), (*[usualRaw]byte)(b[:usualRaw])
-		for i := 0; i < usualRaw; i += 32 {
-			w, x := binary.LittleEndian.Uint64(from[i:]), binary.LittleEndian.Uint64(from[i+8:])
-			y, z := binary.LittleEndian.Uint64(from[i+16:]), binary.LittleEndian.Uint64(from[i+24:])
-			binary.LittleEndian.PutUint64(to[i:], w)
-			binary.LittleEndian.PutUint64(to[i+8:], x)
-			binary.LittleEndian.PutUint64(to[i+16:], y)
-			binary.LittleEndian.PutUint64(to[i+24:], z)
-		}
-		t.raw = t.raw[:len(b)]
-		return
-	}
-	t.raw = append(t.raw[:0], b[:min(len(b), maxBytes)]...)
+	t.raw = append(t.raw, b[:min(len(b), maxBytes)]...)
 	if len(b) > maxBytes {
 		t.hash = hashOf(b)
 	}
@@ -131,10 +114,7 @@ func (t *transaction) copyRaw(b []byte) {
 func (t *transaction) keep(f *Frame) {
 	t.size, t.offset, t.lacking = f.Length, f.Offset, f.Missing > 0
 	t.packets = append(t.packets, f.Packets...)
-	t.raw = append(t.raw, f.Raw[:min(len(f.Raw), maxBytes)]...)
-	if len(f.Raw) > maxBytes {
-		t.hash = hashOf(f.Raw)
-	}
+	t.copyRaw(f.Raw)
 	n := 0
 	fields := f.Fields()
 	for i := range fields {

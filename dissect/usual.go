@@ -22,8 +22,7 @@ type Whole struct {
 
 // Usual takes in bytes like Bytes, if they are a packet that came whole in one write on a connection where nothing is in doubt, as most
 // are, and reports whether they are. It concludes what the long way would, from the bytes where they are; whatever is not usual goes that
-// way. Otherwise nothing has changed that Bytes would not change, too. All timers that are due have run before. What stands behind the bytes, up
-// to their capacity, may be read.
+// way. Otherwise nothing has changed that Bytes would not change, too. All timers that are due have run before.
 func (d *Dissector) Usual(c *Dialogue, b []byte, w *Whole) bool {
 	if !c.easy || !w.Push || len(b) <= protocol.StatusAt {
 		return false
@@ -126,11 +125,7 @@ func (c *Dialogue) waitFor(dir int, b []byte, w *Whole) bool {
 	}
 	s.lastTime, s.latest = max(s.lastTime, w.Time), max(s.latest, w.Packet)
 	x.time, x.packet, x.acked, x.timed, x.size = w.Time, w.Packet, 0, true, uint8(len(b))
-	if cap(b) >= len(x.raw) {
-		x.raw = [mostWaiting]byte(b[:mostWaiting]) // a size that is known is copied without a call
-	} else {
-		copy(x.raw[:], b)
-	}
+	copy(x.raw[:], b)
 	c.waits |= 1 << dir
 	if len(b) == withToken {
 		c.half[dir].handOut(b, w.Offset)

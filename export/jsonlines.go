@@ -87,11 +87,7 @@ func (w *jsonWriter) Frame(f *dissect.Frame) {
 	}
 	if k := f.Form(); k != nil {
 		for _, i := range toldFields[k.Row] {
-			from, to := k.At[i], len(f.Raw)
-			if size := k.Fields[i].Size; size > 0 {
-				to = from + size
-			}
-			b = w.field(b, f.Conn, &k.Fields[i], f.Raw[from:to])
+			b = w.field(b, f.Conn, &k.Fields[i], k.Value(i, f.Raw))
 		}
 	} else {
 		fields := f.Fields()

@@ -40,6 +40,11 @@ func anyFrame(f *dissect.Frame) *dissect.Frame {
 	if rand.IntN(8) == 0 {
 		g.Violations, g.Missing = protocol.Rules[:rand.IntN(3)], rand.IntN(3)
 	}
+	if h := g.Clone(); rand.IntN(8) == 0 && len(h.Raw) > protocol.StatusAt && h.Letter == 'R' {
+		h.Raw[protocol.StatusAt] = byte(rand.IntN(3)) // its fields are parts of it
+		h.SessionID = g.SessionID
+		return h
+	}
 	return &g
 }
 

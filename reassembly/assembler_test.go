@@ -376,6 +376,26 @@ func (e *ends) End(_ *Conn, d Direction, _ End, _, _ int64) {
 
 type opened struct{ c **Conn }
 
+// The first packet of a direction is told even where all else of the connection is known: its SYN-ACK was not captured.
+func TestFirstPacketIsHeard(t *testing.T) {
+	var c *Conn
+	w := &witness{opened: opened{&c}}
+	a := New(w, Options{})
+	for i, x := range []struct {
+		back     bool
+		seq, ack uint32
+		flags    byte
+		data     string
+	}{{seq: 100, flags: FlagSYN}, {seq: 101, ack: 501, flags: FlagACK}, {seq: 101, ack: 501, flags: FlagACK, data: "hello"}, {back: true, seq: 501, ack: 106, flags: FlagACK}} {
+		s := Segment{Seq: x.seq, Ack: x.ack, Flags: x.flags, Payload: []byte(x.data), Length: len(x.data)}
+		s.between(4000, 9000, x.back)
+		a.Segment(&s, int64(i+1)*1e6, int64(i+1))
+	}
+	if got := fmt.Sprint(w.told); got != "[heard 0 heard 1 acked 0 to 5]" {
+		t.Errorf("told %s", got)
+	}
+}
+
 type witness struct {
 	opened
 	told []string

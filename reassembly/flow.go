@@ -257,8 +257,8 @@ func (t *table) remove(f *flow) {
 // from returns the direction of a segment.
 func (f *flow) from(s *Segment) Direction { return (f.first ^ s.back) & 1 }
 
-// Parts is the number of parts that connections are divided into by their endpoints. What bounds the memory of one
-// part depends on nothing in another, so that parts can be worked on at the same time.
+// Parts is the number of parts that connections are divided into by their endpoints, so that workers may share them out. What bounds the memory
+// of one part depends on nothing in another.
 const Parts = 24
 
 // part is a part of the connections. It forgets the least recently used ones, as far as the second-chance algorithm tells them.
