@@ -714,8 +714,14 @@ func (a *Assembler) end(f *flow, d Direction, why End, time, packet int64) {
 	a.h.End(&f.Conn, d, why, time, packet)
 }
 
-// endBoth ends what is still open of a connection; holes become gaps.
+// endBoth ends what is still open of a connection; holes become gaps. An RST behind one ends it before why does.
 func (a *Assembler) endBoth(f *flow, why End, time, packet int64) {
+	for d := range Direction(2) {
+		if h := &f.half[d]; !h.ended && h.rst >= 0 {
+			a.endFrom(f, d, EndRST, time, cmp.Or(packet, f.latest[d]))
+			return
+		}
+	}
 	a.endFrom(f, 0, why, time, packet)
 }
 
@@ -733,7 +739,11 @@ func (a *Assembler) endFrom(f *flow, first Direction, why End, time, packet int6
 		if h.ended {
 			continue
 		}
-		a.end(f, d, why, time, packet)
+		if h.fin >= 0 && h.next >= h.fin { // its holes are gaps now
+			a.end(f, d, EndFIN, time, cmp.Or(packet, f.latest[d]))
+		} else {
+			a.end(f, d, why, time, packet)
+		}
 	}
 }
 
@@ -772,7 +782,7 @@ func (a *Assembler) tick(f *flow, d Direction) {
 	if at := h.startDue(); at > 0 && at <= a.now {
 		a.fixStart(f, d)
 	}
-	for at := h.holeDue(); at > 0 && at <= a.now; at = h.holeDue() {
+	for at := h.holeDue(f.heard(1 - d)); at > 0 && at <= a.now; at = h.holeDue(f.heard(1 - d)) {
 		a.release(f, d, a.now, f.latest[d])
 		a.settleFIN(f, d, a.now, f.latest[d])
 	}
@@ -785,12 +795,12 @@ func (a *Assembler) arm(f *flow) {
 		return
 	}
 	at := int64(0)
-	for i := range f.half {
-		h := &f.half[i]
+	for d := range Direction(2) {
+		h := &f.half[d]
 		if len(h.start) == 0 && !h.stalled {
 			continue
 		}
-		for _, t := range [2]int64{h.startDue(), h.holeDue()} {
+		for _, t := range [2]int64{h.startDue(), h.holeDue(f.heard(1 - d))} {
 			if t > 0 && (at == 0 || t < at) {
 				at = t
 			}

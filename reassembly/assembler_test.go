@@ -220,9 +220,32 @@ func TestStreams(t *testing.T) {
 			op{dir: '>', seq: 101, flags: "AP", data: "a"}, op{dir: '>', seq: 105, flags: "AP", data: "c"},
 			op{dir: '<', seq: 501, ack: 106, flags: "A"}, op{dir: '<', seq: 501, ack: 106, flags: "A", at: 1500},
 		), "0< open\n0>a|<3>c| open"},
-		{"hole that nobody acknowledged", open(
-			op{dir: '>', seq: 101, flags: "AP", data: "a"}, op{dir: '>', seq: 105, flags: "AP", data: "c"}, op{dir: '>', seq: 106, flags: "AP", data: "d", at: 7000},
-		), "0< open\n0>a|<3>c|d| open"},
+		{"hole that nobody acknowledged, filled late", open(
+			op{dir: '>', seq: 101, flags: "AP", data: "a"}, op{dir: '>', seq: 105, flags: "AP", data: "c"}, op{dir: '>', seq: 102, flags: "AP", data: "bbb", at: 29000},
+		), "0< open\n0>a|bbb|c| open"},
+		{"hole that nobody acknowledged, filled too late", open(
+			op{dir: '>', seq: 101, flags: "AP", data: "a"}, op{dir: '>', seq: 105, flags: "AP", data: "c"}, op{dir: '>', seq: 102, flags: "AP", data: "bbb", at: 31000},
+		), "0< open\n0>a|<3>c| open"},
+		{"hole where only one side is captured", []op{
+			{dir: '>', seq: 100, flags: "S"}, {dir: '>', seq: 101, flags: "AP", data: "a"}, {dir: '>', seq: 105, flags: "AP", data: "c"},
+			{dir: '>', seq: 102, flags: "AP", data: "bbb", at: 7000},
+		}, "0< open\n0>a|<3>c| open"},
+		{"hole before a FIN, filled late", open(
+			op{dir: '>', seq: 101, flags: "AP", data: "a"}, op{dir: '>', seq: 105, flags: "AF"}, op{dir: '>', seq: 102, flags: "AP", data: "bbb", at: 3000},
+		), "0< open\n0>a|bbb| fin"},
+		{"hole before a FIN where only one side is captured", []op{
+			{dir: '>', seq: 100, flags: "S"}, {dir: '>', seq: 101, flags: "AP", data: "a"}, {dir: '>', seq: 105, flags: "AF"},
+			{dir: '>', seq: 102, flags: "AP", data: "bbb", at: 3000},
+		}, "0< open\n0>a|<3> fin"},
+		{"hole before a FIN, and the capture ends", open(
+			op{dir: '>', seq: 101, flags: "AP", data: "a"}, op{dir: '>', seq: 105, flags: "AF"}, op{dir: '<', seq: 501, ack: 106, flags: "AF"},
+		), "0< fin\n0>a|<3> fin"},
+		{"hole before an RST, and the capture ends", open(
+			op{dir: '>', seq: 101, flags: "AP", data: "a"}, op{dir: '>', seq: 105, flags: "R"},
+		), "0< rst\n0>a|<3> rst"},
+		{"hole before a FIN, and the port pair is opened anew", append(open(
+			op{dir: '>', seq: 101, flags: "AP", data: "a"}, op{dir: '>', seq: 105, flags: "AF"},
+		), op{dir: '>', seq: 9000, flags: "S"}), "0< reopened\n0>a|<3> fin\n1< open\n1> open"},
 		{"hole filled in time", open(
 			op{dir: '>', seq: 101, flags: "AP", data: "a"}, op{dir: '>', seq: 105, flags: "AP", data: "c"},
 			op{dir: '<', seq: 501, ack: 106, flags: "A"}, op{dir: '>', seq: 102, flags: "AP", data: "bbb", at: 500},

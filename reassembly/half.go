@@ -9,8 +9,9 @@ import (
 const (
 	startHold = int64(200e6) // for segments before the first one of a direction whose start was not captured
 	grace     = int64(1e9)   // for bytes that the receiver has acknowledged: only a capture out of order brings them
-	finHold   = int64(1e9)   // for bytes before a FIN or RST
-	idleHole  = int64(5e9)   // for bytes that were not acknowledged: a retransmission may bring them
+	finHold   = int64(1e9)   // for bytes before an RST, or before a FIN that nobody acknowledges
+	idleHole  = int64(30e9)  // for bytes that were not acknowledged: they are sent again, each time after twice as long
+	aloneHole = int64(5e9)   // for bytes of a direction whose receiver is not in the capture: nobody acknowledges them
 )
 
 const (
@@ -191,16 +192,18 @@ func (h *half) hole() int64 {
 	return 0
 }
 
-// holeDue is when the first hole becomes a gap, 0 if there is none.
-func (h *half) holeDue() int64 {
+// holeDue is when the first hole becomes a gap, 0 if there is none; answered tells that the receiver is in the capture.
+func (h *half) holeDue(answered bool) int64 {
 	n := h.hole()
 	switch {
 	case n <= 0 || !h.stalled:
 		return 0
 	case *h.acked >= h.next+n:
 		return h.since + grace
-	case h.fin >= 0, h.rst >= 0:
+	case h.rst >= 0, h.fin >= 0 && !answered:
 		return h.since + finHold
+	case !answered:
+		return h.since + aloneHole
 	}
 	return h.since + idleHole
 }
