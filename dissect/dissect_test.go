@@ -225,6 +225,12 @@ func TestFraming(t *testing.T) {
 			"! capture-gap device 101\ndevice 96 R comm 10 missing 5\ndevice 106 D aaaaaaaa 36\nserver 44 R aaaaaaaa 10\n  aaaaaaaa answered",
 		},
 		{
+			"an answer whose status is in a gap has come", func(t *talk) *talk {
+				return t.device(data("aaaaaaaa", "x"), data("bbbbbbbb", "")).piece(1, "Raaaaaaaa").gap(1, 1).server(ok("bbbbbbbb"))
+			},
+			"device 96 D aaaaaaaa 36\ndevice 132 D bbbbbbbb 35\n! capture-gap server 53\nserver 44 R aaaaaaaa 10 missing 1\n  aaaaaaaa answered\nserver 54 R bbbbbbbb 10\n  bbbbbbbb answered",
+		},
+		{
 			"a gap over boundaries", func(t *talk) *talk { return t.gap(0, 300).device(data("bbbbbbbb", "")) },
 			"! capture-gap device 96\ndevice 396 D bbbbbbbb 35\n  bbbbbbbb pending",
 		},

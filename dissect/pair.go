@@ -177,10 +177,10 @@ func (c *Dialogue) lateFrom(t *transaction) int64 {
 	return at
 }
 
-// conclude gives the transaction the state that its response tells.
+// conclude gives the transaction the state that its response tells. Of one whose status was never captured it is only known that it came.
 func (c *Dialogue) conclude(t *transaction, f *Frame) {
 	t.state = Failed
-	if st, ok := f.Status(); ok && st == 1 {
+	if st, ok := f.Status(); ok && st == 1 || !ok && len(f.Holes) > 0 {
 		t.state = Answered
 	}
 	t.errorCode, t.hasError = f.ErrorCode()

@@ -163,6 +163,12 @@ func TestStreams(t *testing.T) {
 			op{dir: '>', seq: 101, flags: "AP", data: "hi"}, op{dir: '>', seq: 102, flags: "A", data: "\x00"}, op{dir: '>', seq: 102, flags: "A"},
 			op{dir: '>', seq: 103, flags: "AP", data: "ho"},
 		), "0< open\n0>hi|ho| open"},
+		{"keep-alive before the byte that it repeats", open(
+			op{dir: '>', seq: 103, flags: "A", data: "\x00"}, op{dir: '>', seq: 101, flags: "AP", data: "hi!"}, op{dir: '>', seq: 104, flags: "AP", data: "ho"},
+		), "0< open\n0>hi!|ho| open"},
+		{"a NUL in a segment of its own, before its turn", open(
+			op{dir: '>', seq: 103, flags: "A", data: "\x00"}, op{dir: '>', seq: 101, flags: "AP", data: "hi"},
+		), "0< open\n0>hi|\x00 open"},
 		{"FIN", open(
 			op{dir: '>', seq: 101, flags: "APF", data: "bye"}, op{dir: '<', seq: 501, ack: 105, flags: "AF"}, op{dir: '>', seq: 105, ack: 502, flags: "A"},
 		), "0< fin\n0>bye| fin"},

@@ -133,9 +133,10 @@ func (h *half) belongs(p *piece) bool {
 	return h.strange.count >= strangers
 }
 
-// insert keeps the parts of a piece that are not held yet: the first copy wins. It copies them, and
+// insert keeps the parts of a piece that are not held yet: the first copy wins, unless it may be a keep-alive probe's. It copies them, and
 // returns how many bytes came again, and in how many of those the copies differ.
 func (h *half) insert(p piece) (again, differ int64) {
+	h.dropProbes(&p)
 	i := sort.Search(len(h.held), func(i int) bool { return h.held[i].end() > p.off })
 	for p.n > 0 {
 		if i == len(h.held) || h.held[i].off >= p.end() {
@@ -156,6 +157,20 @@ func (h *half) insert(p piece) (again, differ int64) {
 		i++
 	}
 	return again, differ
+}
+
+// dropProbes lets go of bytes that may be those of keep-alive probes, and for which a segment brings others.
+func (h *half) dropProbes(p *piece) {
+	if p.n == 1 {
+		return
+	}
+	h.held = slices.DeleteFunc(h.held, func(q piece) bool {
+		drop := q.off >= p.off && q.end() <= p.off+int64(len(p.b)) && q.probe()
+		if drop {
+			h.bytes -= q.cost()
+		}
+		return drop
+	})
 }
 
 func (h *half) put(i int, p piece) {
