@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // BenchmarkHostile is what an attacker, or a broken device, would send to keep the analyzer busy: time must grow
@@ -107,6 +108,14 @@ func BenchmarkHostile(b *testing.B) {
 			for range 20000 {
 				k.device("x")
 				k.piece(1, "D")
+			}
+		},
+		"rubbish behind an answer that waits": func(k *talk) {
+			in(k)
+			k.piece(0, "Daaaaaaaa"+tok+"\xff\xffxDbbbbbbbb").server(ok("bbbbbbbb")).wait(1100 * time.Millisecond)
+			for range 20000 {
+				k.device("x")
+				k.server("R", ok("bbbbbbbb"))
 			}
 		},
 		"R with letters": func(k *talk) {

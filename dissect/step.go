@@ -112,7 +112,8 @@ func (h *half) holds() bool {
 	}
 	id := sid(h.buf[1:protocol.HeaderSize])
 	p := h.peer
-	if x := p.requestWith(id[:], 1); x >= 0 && h.c.forced == 0 && h.waits() {
+	x := p.requestWith(id[:], 1)
+	if x >= 0 && h.c.forced == 0 && (h.waits() || h.outlasts(p)) {
 		if s := &p.segs[p.holding(x)]; !s.gap && s.packet < h.segs[0].packet {
 			return true // a request with its session ID came before it
 		}
@@ -126,7 +127,13 @@ func (h *half) holds() bool {
 	if h.waits() {
 		return true
 	}
-	return p.mayHide(h.segs[0].packet)
+	return p.mayHide(h.segs[0].packet) || x >= 0 && h.outlasts(p)
+}
+
+// outlasts reports whether a response waits for longer than a second for a request that stands among the peer's bytes which are not settled:
+// their wait ends by itself, unless a response stands there, too.
+func (h *half) outlasts(p *half) bool {
+	return p.ended == running && len(h.buf) < maxWait && (p.adrift != inStep || p.buf[0] != 'R')
 }
 
 // waits reports whether a response was held for less than a second yet, or something else is to be

@@ -1,0 +1,110 @@
+package dissect
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// script is a conversation of which all is known that is concluded.
+type script struct {
+	name string
+	talk func(*talk) *talk
+	want string
+}
+
+// play plays it behind a login, as it is and the long way.
+func (s *script) play(t *testing.T) {
+	t.Run(s.name, func(t *testing.T) {
+		for _, o := range []Options{{}, {Thorough: true}} {
+			k := newTalk(o, Opening{Opener: true, FromStart: [2]bool{true, true}})
+			got, found := strings.CutPrefix(s.talk(in(k)).close(), loggedIn)
+			if !found || got != s.want {
+				t.Errorf("%+v: got\n%s\nwant\n%s", o, got, s.want)
+			}
+		}
+	})
+}
+
+// An answer waits for its request as long as that may yet be longer, or shorter, than it seems.
+func TestAnswerWaitsForItsRequest(t *testing.T) {
+	const rest = 2 * time.Second
+	next := data("bbbbbbbb", "y")
+	json := "Hbeatbeat" + tok + "{" + strings.Repeat("x", '{') + "Dabcdefghi"
+	short := "Daaaaaaaa" + tok + "\x00\x02hiDabcdefgh"
+	const (
+		request  = "device 96 D aaaaaaaa 36\n"
+		answered = "server 44 R aaaaaaaa 10\n  aaaaaaaa answered"
+	)
+	for _, s := range []script{
+		{
+			"the next packet has begun", func(k *talk) *talk {
+				return k.piece(0, data("aaaaaaaa", "x")+next[:5]).server(ok("aaaaaaaa")).wait(rest).device(next[5:]).server(ok("bbbbbbbb"))
+			},
+			request + "device 132 D bbbbbbbb 36\n" + answered + "\nserver 54 R bbbbbbbb 10\n  bbbbbbbb answered",
+		},
+		{
+			"and its token has, behind a tail", func(k *talk) *talk {
+				return k.piece(0, "Hbeatbeat"+tok+"\x02hi"+next[:30]).server(ok("beatbeat")).wait(rest).device(next[30:])
+			},
+			"device 96 H beatbeat 36\ndevice 132 D bbbbbbbb 36\nserver 44 R beatbeat 10\n  beatbeat answered\n  bbbbbbbb pending",
+		},
+		{
+			"of the server", func(k *talk) *talk {
+				return k.piece(1, "Ccommand1"+tok+"\x02hi"+"Ccomm").device(ok("command1"), next).wait(rest).server("and2"+tok, ok("bbbbbbbb")).device(ok("command2"))
+			},
+			"server 44 C command1 36\ndevice 96 R command1 10\n  command1 answered\ndevice 106 D bbbbbbbb 36\nserver 80 C command2 33\nserver 113 R bbbbbbbb 10\n" +
+				"  bbbbbbbb answered\ndevice 142 R command2 10\n  command2 answered",
+		},
+		{
+			"the answer was captured first", func(k *talk) *talk {
+				return k.server(ok("aaaaaaaa")).piece(0, data("aaaaaaaa", "x")+next[:5]).wait(rest).device(next[5:])
+			},
+			request + answered + "\ndevice 132 D bbbbbbbb 36\n  bbbbbbbb pending",
+		},
+		{
+			"that used the session ID before", func(k *talk) *talk {
+				return k.piece(0, data("first---", "x")+next[:5]).server(ok("first---")).wait(rest).device(next[5:])
+			},
+			"device 96 D first--- 36\n! session-id-reused device 96\ndevice 132 D bbbbbbbb 36\nserver 44 R first--- 10\n  first--- answered\n  bbbbbbbb pending",
+		},
+		{
+			"nothing more comes", func(k *talk) *talk {
+				return k.piece(0, data("aaaaaaaa", "x")+next[:5]).server(ok("aaaaaaaa")).wait(31 * time.Second)
+			},
+			request + "! stray-bytes device 132\n" + answered,
+		},
+		{
+			"the direction ends", func(k *talk) *talk {
+				return k.piece(0, data("aaaaaaaa", "x")+next[:30]).server(ok("aaaaaaaa")).wait(rest).end(0)
+			},
+			request + "device 132 D bbbbbbbb 30 missing 5\n! truncated-packet device 132\n" + answered,
+		},
+		{
+			"the capture ends", func(k *talk) *talk {
+				return k.piece(0, data("aaaaaaaa", "x")+next[:30]).server(ok("aaaaaaaa")).wait(rest)
+			},
+			request + answered,
+		},
+		{
+			"what stands for a length ends before a letter", func(k *talk) *talk { return k.device(json).server(ok("beatbeat")).wait(rest).device(next) },
+			"device 96 H beatbeat 167\n! length-missing device 96\nserver 44 R beatbeat 10\n  beatbeat answered\ndevice 263 D bbbbbbbb 36\n  bbbbbbbb pending",
+		},
+		{
+			"and nothing more comes", func(k *talk) *talk { return k.device(json).server(ok("beatbeat")).wait(31 * time.Second) },
+			"device 96 H beatbeat 167\n! length-missing device 96\nserver 44 R beatbeat 10\n  beatbeat answered",
+		},
+		{
+			"a length is too short, before a letter", func(k *talk) *talk { return k.device(short).server(ok("aaaaaaaa")).wait(rest).device(next) },
+			"device 96 D aaaaaaaa 46\n! length-mismatch device 96\n" + answered + "\ndevice 142 D bbbbbbbb 36\n  bbbbbbbb pending",
+		},
+		{
+			"an answer to nothing comes meanwhile", func(k *talk) *talk {
+				return k.piece(0, data("aaaaaaaa", "x")+next[:5]).server(ok("aaaaaaaa"), ok("nothing-")).wait(rest).device(next[5:])
+			},
+			request + "device 132 D bbbbbbbb 36\n" + answered + "\nserver 54 R nothing- 10\n! orphan-response server 54\n  nothing- orphan\n  bbbbbbbb pending",
+		},
+	} {
+		s.play(t)
+	}
+}
