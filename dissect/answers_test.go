@@ -108,3 +108,58 @@ func TestAnswerWaitsForItsRequest(t *testing.T) {
 		s.play(t)
 	}
 }
+
+// An answer settles its request by what had been seen before it, though other answers stand before it and wait.
+func TestAnswerBehindAnswers(t *testing.T) {
+	const (
+		one    = "Haaaaaaaa" + tok + "\x02hi"
+		little = "Dbbbbbbbb" + tok + "\x06\x00second"
+		json   = tok + "{\"t\":20}"
+		junk   = "zzzzzzzzzzzzzzzzzzzz"
+		orphan = "server 44 R orphan-- 10\n! orphan-response server 44\n  orphan-- orphan\n"
+		first  = orphan + "device 96 H aaaaaaaa 36\nserver 54 R aaaaaaaa 10\n  aaaaaaaa answered\n"
+		rest   = 2 * time.Second
+	)
+	next := data("cccccccc", "")
+	for _, s := range []script{
+		{
+			"an orphan before them", func(k *talk) *talk {
+				return k.server(ok("orphan--")).device(one+little).server(ok("aaaaaaaa")+ok("bbbbbbbb")).device(junk, next).wait(rest)
+			},
+			first + "device 132 D bbbbbbbb 41\n! length-byte-order device 132\nserver 64 R bbbbbbbb 10\n  bbbbbbbb answered\n" +
+				"! unknown-type device 173\ndevice 193 D cccccccc 35\n  cccccccc pending",
+		},
+		{
+			"and among them", func(k *talk) *talk {
+				return k.server(ok("orphan--")).device(one+little).server(ok("aaaaaaaa")+ok("orphan-2")+ok("bbbbbbbb")).device(junk, next).wait(rest)
+			},
+			first + "device 132 D bbbbbbbb 41\n! length-byte-order device 132\n! unknown-type device 173\nserver 64 R orphan-2 10\n" +
+				"server 74 R bbbbbbbb 10\n  bbbbbbbb answered\n! orphan-response server 64\n  orphan-2 orphan\ndevice 193 D cccccccc 35\n  cccccccc pending",
+		},
+		{
+			"in writes of their own", func(k *talk) *talk {
+				return k.server(ok("orphan--")).device(one+"Hbbbbbbbb"+json).server(ok("aaaaaaaa"), ok("bbbbbbbb")).device("\r\n", next).wait(rest)
+			},
+			first + "device 132 H bbbbbbbb 41\n! length-missing device 132\nserver 64 R bbbbbbbb 10\n  bbbbbbbb answered\n" +
+				"! short-packet device 173\ndevice 175 D cccccccc 35\n  cccccccc pending",
+		},
+		{
+			"of the device", func(k *talk) *talk {
+				k.device(ok("orphan--")).server("Caaaaaaaa" + tok + "Cbbbbbbbb" + json).device(ok("aaaaaaaa") + ok("bbbbbbbb"))
+				return k.server("\r\n", "Ccccccccc"+tok).wait(rest)
+			},
+			"device 96 R orphan-- 10\n! orphan-response device 96\n  orphan-- orphan\nserver 44 C aaaaaaaa 33\ndevice 106 R aaaaaaaa 10\n  aaaaaaaa answered\n" +
+				"server 77 C bbbbbbbb 41\n! length-missing server 77\n! short-packet server 118\ndevice 116 R bbbbbbbb 10\n  bbbbbbbb answered\n" +
+				"server 120 C cccccccc 33\n  cccccccc pending",
+		},
+		{
+			"what a payload holds is none", func(k *talk) *talk {
+				return k.server(ok("orphan--")).device(little).server("Ccccccccc"+tok+"\x14xxxxxxxxxx"+ok("bbbbbbbb")).device(junk, next).wait(rest)
+			},
+			orphan + "device 96 D bbbbbbbb 61\n! length-mismatch device 96\nserver 54 C cccccccc 54\ndevice 157 D cccccccc 35\n" +
+				"  bbbbbbbb pending\n  cccccccc pending\n  cccccccc pending",
+		},
+	} {
+		s.play(t)
+	}
+}

@@ -40,15 +40,40 @@ type reply struct {
 	old   bool  // it came a second ago
 }
 
-// reply looks for the peer's answer to a session ID at the peer's boundary. Behind a hole that may still fill, more may have been seen
-// before it.
+// reply looks for the peer's answer to a session ID among the peer's bytes which are not settled. Behind a hole that may still fill, more may
+// have been seen before it.
 func (h *half) reply(id sid) reply {
-	held, ok := h.peer.heldResponse()
-	if !ok || held != id || h.mayHide(h.peer.segs[0].packet) {
+	x := h.peer.answerTo(id)
+	if x < 0 {
 		return reply{}
 	}
-	first := &h.peer.segs[0]
+	first := &h.peer.segs[h.peer.holding(x)]
+	if h.mayHide(first.packet) {
+		return reply{}
+	}
 	return reply{there: true, seen: h.seenBefore(first.packet), old: h.c.d.now-first.time >= second}
+}
+
+// answerTo returns the offset of the response with a session ID that stands at the boundary, or behind a response there: at the start of
+// a write, or with nothing but whole packets before it; or -1.
+func (h *half) answerTo(id sid) int64 {
+	switch held, ok := h.heldResponse(); {
+	case !ok:
+		return -1
+	case held == id:
+		return h.pos
+	}
+	var what [protocol.HeaderSize]byte
+	what[0] = 'R'
+	copy(what[1:], id[:])
+	i := bytes.Index(h.buf[:min(len(h.buf), maxLook)], what[:])
+	if i < 0 {
+		return -1
+	}
+	if x := h.pos + int64(i); h.startsWrite(x) || h.reaches(h.pos, x) {
+		return x
+	}
+	return -1
 }
 
 // heldResponse returns the session ID of a response that stands at the boundary.
@@ -105,7 +130,7 @@ func (h *half) mayAnswer(t *transaction) bool {
 
 // answersBefore reports whether a response stands at the boundary, to be settled, that may change how a
 // request at the peer's boundary is judged: the answer to a login, one with the request's session ID
-// that came before it, or one that is held, and what waits behind it with it.
+// that came before it, one behind which the request's own answer stands, or one that is held, and what waits behind it with it.
 func (h *half) answersBefore(request *half) bool {
 	id, ok := h.heldResponse()
 	if !ok {
@@ -114,7 +139,10 @@ func (h *half) answersBefore(request *half) bool {
 	if !request.requests.outstanding(id) {
 		return h.before(request) && request.requestWith(id[:], 1) < 0 && h.holds()
 	}
-	return request.requests.letterOf(id) == 'L' || request.asksWith(id) && h.segs[0].packet < request.segs[0].packet
+	if request.requests.letterOf(id) == 'L' || request.asksWith(id) && h.segs[0].packet < request.segs[0].packet {
+		return true
+	}
+	return len(request.buf) >= protocol.HeaderSize && h.answerTo(sid(request.buf[1:protocol.HeaderSize])) > h.pos
 }
 
 // asksWith reports whether the packet at the boundary has this session ID.
