@@ -460,6 +460,9 @@ func (h *half) choose(list []candidate, r reply) (*candidate, grade, verdict) {
 		return nil, none, giveUp
 	}
 	if haves[best] == good {
+		if h.mayHold(list[:best], mays[:best], &list[best]) {
+			return nil, none, wait
+		}
 		return &list[best], good, settle
 	}
 	limit := len(list)
@@ -478,9 +481,31 @@ func (h *half) choose(list []candidate, r reply) (*candidate, grade, verdict) {
 	return c, none, v
 }
 
+// mayHold reports whether the packet that stands behind stray bytes may be what a tail holds: a strong match may yet start where that ends, as
+// its length tells, and no write has ended before. What the peer has answered is no payload.
+func (h *half) mayHold(vendors []candidate, mays []grade, c *candidate) bool {
+	b := h.at(c.end)
+	if c.kind != stray || b[0] == 'R' || len(b) >= protocol.HeaderSize && h.peer.answerTo(sid(b[1:protocol.HeaderSize])) >= 0 {
+		return false
+	}
+	for i := range vendors {
+		v := &vendors[i]
+		if v.kind != vendor || !v.tail || v.end <= c.end || mays[i] == none || v.end > h.seen() && h.writesWithin(c.end, v.end) {
+			continue
+		}
+		if h.strong(v.end, v.token) == notYet {
+			return true
+		}
+	}
+	return false
+}
+
 // better reports whether a reading goes before an earlier one: the vendor's, if confirmed at
-// all, gives way only to a strong match.
+// all, gives way only to a strong match, and a payload with no length to one that stands behind stray bytes in it.
 func (h *half) better(k kind, have grade, bestKind kind, best grade) bool {
+	if bestKind == lengthless && k == stray && have == good {
+		return true
+	}
 	if bestKind == vendor && k != vendor && best > none && have < good {
 		return false
 	}
