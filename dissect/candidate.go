@@ -470,7 +470,7 @@ func (h *half) choose(list []candidate, r reply) (*candidate, grade, verdict) {
 		limit = best
 	}
 	for i := range list[:limit] {
-		if mays[i] > haves[best] {
+		if h.better(list[i].kind, mays[i], list[best].kind, haves[best]) {
 			return nil, none, wait
 		}
 	}

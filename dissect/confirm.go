@@ -440,14 +440,36 @@ func (h *half) fits(c *candidate) (have, may grade) {
 	return none, none
 }
 
-// breaksOff reports whether what may be the start of a packet stands at x, and the direction ended
+// breaksOff reports whether what may be the start of a packet stands at x, and the direction or the capture ended
 // before there was more of it.
-func (h *half) breaksOff(x int64) bool {
-	b := h.at(x)
-	if !h.over() || !protocol.MaySend(h.side(), b[0]) || len(b) >= protocol.TokenAt+protocol.TokenSize {
+func (h *half) breaksOff(x int64) bool { return h.done() && h.mayStart(x) }
+
+// cutOffAt reports whether what may be the start of a packet stands at x, and a gap takes the rest of what tells its end.
+func (h *half) cutOffAt(x int64) bool {
+	if !h.gaps {
 		return false
 	}
-	return isWord(b[1:min(len(b), protocol.HeaderSize)])
+	list := protocol.ByLetter(h.at(x)[0])
+	if len(list) == 0 {
+		return false
+	}
+	g, ok := h.gapIn(x, x+int64(list[0].Shape().Fixed))
+	return ok && g.start > x && h.mayStart(x)
+}
+
+// mayStart reports whether what stands at x, as far as it was captured, may be a packet of this side by its letter and its text.
+func (h *half) mayStart(x int64) bool {
+	if h.cutOffAt(c.end) {
+		return fit, fit
+	}
+	b := h.at(x)
+	if g, ok := h.gapIn(x, x+tokenEnd); ok {
+		b = b[:g.start-x]
+	}
+	if len(b) == 0 || !protocol.MaySend(h.side(), b[0]) {
+		return false
+	}
+	return isWord(b[1:min(len(b), protocol.HeaderSize)]) && (len(b) < protocol.HeaderSize || h.plausible(b))
 }
 
 // gapAt returns the gap that starts at x or holds it.

@@ -1,0 +1,97 @@
+package dissect
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// endScript is a conversation on a healthy connection, and the records that it makes.
+type endScript struct {
+	name string
+	talk func(*talk) *talk
+	want string
+}
+
+func runEndScripts(t *testing.T, list []endScript) {
+	t.Helper()
+	for _, c := range list {
+		t.Run(c.name, func(t *testing.T) {
+			got, found := strings.CutPrefix(c.talk(in(fromSYN())).close()+"\n", loggedIn)
+			if got = strings.TrimSuffix(got, "\n"); !found || got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
+	}
+}
+
+const (
+	bareBeat    = "Hbeatbeat" + tok
+	bareCommand = "Ccommand1" + tok
+)
+
+// A packet in a write of its own is whole, even where the next one breaks off.
+func TestWholeBeforeWhatBreaksOff(t *testing.T) {
+	next := data("aaaaaaaa", "hello")
+	const whole = "device 96 H beatbeat 33\n"
+	const unanswered = "! no-response device 96\n  beatbeat unanswered"
+	runEndScripts(t, []endScript{
+		{
+			"a heartbeat, and the end", func(t *talk) *talk { return t.device(bareBeat, next[:12]).end(0) },
+			whole + "device 129 D aaaaaaaa 12 missing 23\n! truncated-packet device 129\n  beatbeat pending",
+		},
+		{
+			"a heartbeat, and silence", func(t *talk) *talk { return t.device(bareBeat, next[:25]).wait(31 * time.Second) },
+			whole + "device 129 D aaaaaaaa 25 missing 10\n! truncated-packet device 129\n" + unanswered,
+		},
+		{
+			"a heartbeat, and the end in what has a token from nowhere", func(t *talk) *talk { return t.device(bareBeat, "Daaaaaaaa"+other+"\x00").end(0).end(1) },
+			whole + "device 129 D aaaaaaaa 34 missing 1\n! truncated-packet device 129\n" + unanswered,
+		},
+		{
+			"a heartbeat, and the end in a login", func(t *talk) *talk { return t.device(bareBeat, login[:30]).end(0).end(1) },
+			whole + "device 129 L session1 30 missing 28\n! truncated-packet device 129\n" + unanswered,
+		},
+		{"a heartbeat, and the capture's end", func(t *talk) *talk { return t.device(bareBeat, next[:7]) }, whole + "  beatbeat pending"},
+		{"a heartbeat, and the capture's end behind a token", func(t *talk) *talk { return t.device(bareBeat, next[:34]) }, whole + "  beatbeat pending"},
+		{
+			"a heartbeat, and a gap", func(t *talk) *talk {
+				return t.device(bareBeat).piece(0, next[:12]).gap(0, 200).device(data("zzzzzzzz", "q"))
+			},
+			"! capture-gap device 141\n" + whole + "device 341 D zzzzzzzz 36\n  beatbeat pending\n  zzzzzzzz pending",
+		},
+		{
+			"a heartbeat, and a gap in what has a known size", func(t *talk) *talk { return t.device(bareBeat).piece(0, "Oaaaaaaaato").gap(0, 200).end(0).end(1) },
+			"! capture-gap device 140\n" + whole + "device 129 O aaaaaaaa 33 missing 22\n" + unanswered + "\n! no-response device 129\n  aaaaaaaa unanswered",
+		},
+		{
+			"a command, and the end", func(t *talk) *talk { return t.server(bareCommand, "Ccommand2tok").end(1).end(0) },
+			"server 44 C command1 33\nserver 77 C command2 12 missing 21\n! truncated-packet server 77\n! no-response server 44\n  command1 unanswered",
+		},
+		{
+			"an answer, and the end", func(t *talk) *talk { return t.server(bareCommand).device(ok("command1"), next[:11]).end(0).end(1) },
+			"server 44 C command1 33\ndevice 96 R command1 10\n  command1 answered\ndevice 106 D aaaaaaaa 11 missing 24\n! truncated-packet device 106",
+		},
+		{
+			"an answer, and a gap", func(t *talk) *talk {
+				return t.server(bareCommand).device(ok("command1")).piece(0, next[:11]).gap(0, 200).device(data("zzzzzzzz", "q"))
+			},
+			"server 44 C command1 33\n! capture-gap device 117\ndevice 96 R command1 10\n  command1 answered\ndevice 317 D zzzzzzzz 36\n  zzzzzzzz pending",
+		},
+	})
+	for _, c := range []struct {
+		name string
+		end  func(*talk) *talk
+		want string
+	}{
+		{"the end", func(t *talk) *talk { return t.end(1) }, "server 34 C command1 12 missing 21\n! truncated-packet server 34"},
+		{"the capture's end", func(t *talk) *talk { return t }, ""},
+	} {
+		t.Run("a login's answer, and "+c.name, func(t *testing.T) {
+			got := c.end(fromSYN().device(login).server(ack, bareCommand[:12])).close()
+			if want := strings.TrimSpace("device 0 L session1 61\nserver 0 R session1 34\n  session1 answered\n" + c.want); got != want {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
