@@ -159,6 +159,9 @@ func (h *half) strong(x int64, vouched []byte) answer {
 	b := h.at(x)
 	letter := b[0]
 	if h.gaps && h.hidden(x, letter) {
+		if h.tokenStarts(x, letter, vouched) {
+			return yes
+		}
 		return no
 	}
 	switch {
@@ -193,6 +196,19 @@ func (h *half) hidden(x int64, letter byte) bool {
 	}
 	_, gap := h.gapIn(from, from+size)
 	return gap
+}
+
+// tokenStarts reports whether as much of a packet's token as stands at x before a gap is the start of a known one.
+func (h *half) tokenStarts(x int64, letter byte, vouched []byte) bool {
+	if letter == 'R' || len(protocol.ByLetter(letter)) == 0 || !protocol.ByLetter(letter)[0].Shape().HasToken {
+		return false
+	}
+	g, ok := h.gapIn(x, x+tokenEnd)
+	if !ok || g.start < x+tokenAt+minStart {
+		return false
+	}
+	b := h.at(x)[tokenAt : g.start-x]
+	return bytes.HasPrefix(vouched, b) || h.c.knowsStart(b)
 }
 
 // later is the answer where bytes are wanting.
@@ -355,13 +371,16 @@ func (h *half) judge(c *candidate, r reply) (have, may grade) {
 	if c.kind == vendor {
 		top = strong
 	}
+	if c.kind != vendor && h.damaged(c, r) {
+		return none, none
+	}
 	if c.end < 0 || c.end > h.seen() {
 		if h.done() || r.there && r.old || len(h.buf) > maxWait || h.firstStrong(c.token) >= 0 {
 			return none, none
 		}
 		return none, top
 	}
-	if c.kind != vendor && (h.damaged(c, r) || h.inner(c) || r.there && c.end > r.seen && h.writeEnd(r.seen)) {
+	if c.kind != vendor && (h.inner(c) || r.there && c.end > r.seen && h.writeEnd(r.seen)) {
 		return none, none // nor can what the peer had answered before the last byte was sent
 	}
 	if c.kind != vendor && len(h.buf) < maxWait && h.peer.mayHide(h.segs[h.holding(c.end-1)].packet) {
@@ -424,6 +443,9 @@ func (h *half) fits(c *candidate) (have, may grade) {
 	if !h.writeEnd(c.end) {
 		return none, none
 	}
+	if h.cutOffAt(c.end) {
+		return fit, fit
+	}
 	h.budget = maxReach
 	switch l := h.chain(c.end, c.token, 8); {
 	case l&leads != 0, l != leadsNowhere && !c.open, l&leadsStrange != 0 && h.plausible(h.at(c.end)):
@@ -459,9 +481,6 @@ func (h *half) cutOffAt(x int64) bool {
 
 // mayStart reports whether what stands at x, as far as it was captured, may be a packet of this side by its letter and its text.
 func (h *half) mayStart(x int64) bool {
-	if h.cutOffAt(c.end) {
-		return fit, fit
-	}
 	b := h.at(x)
 	if g, ok := h.gapIn(x, x+tokenEnd); ok {
 		b = b[:g.start-x]

@@ -95,3 +95,39 @@ func TestWholeBeforeWhatBreaksOff(t *testing.T) {
 		})
 	}
 }
+
+// A packet whose length tells its end is whole, even where the next one in its write is lost in part.
+func TestWholeBeforeAGap(t *testing.T) {
+	first, next := data("aaaaaaaa", "hello"), data("bbbbbbbb", strings.Repeat("x", 60))
+	const after = "device 196 D zzzzzzzz 36\n"
+	runEndScripts(t, []endScript{
+		{
+			"in the token", func(t *talk) *talk { return t.piece(0, first+next[:20]).gap(0, 40).device(data("zzzzzzzz", "q")) },
+			"! capture-gap device 156\ndevice 96 D aaaaaaaa 40\n" + after + "  aaaaaaaa pending\n  zzzzzzzz pending",
+		},
+		{
+			"in the session ID", func(t *talk) *talk { return t.piece(0, first+next[:3]).gap(0, 57).device(data("zzzzzzzz", "q")) },
+			"! capture-gap device 139\ndevice 96 D aaaaaaaa 40\n" + after + "  aaaaaaaa pending\n  zzzzzzzz pending",
+		},
+		{
+			"in the token, and it was answered", func(t *talk) *talk {
+				return t.piece(0, first+next[:20]).gap(0, 40).device("").server(ok("aaaaaaaa"), ok("bbbbbbbb")).device(data("zzzzzzzz", "q"))
+			},
+			"! capture-gap device 156\ndevice 96 D aaaaaaaa 40\nserver 44 R aaaaaaaa 10\n  aaaaaaaa answered\nserver 54 R bbbbbbbb 10\n  bbbbbbbb orphan\n" + after + "  zzzzzzzz pending",
+		},
+		{
+			"in the token, and the end", func(t *talk) *talk { return t.piece(0, first+next[:20]).gap(0, 40).end(0).end(1) },
+			"! capture-gap device 156\ndevice 96 D aaaaaaaa 40\n! no-response device 96\n  aaaaaaaa unanswered",
+		},
+		{
+			"in the token, behind a heartbeat without a tail", func(t *talk) *talk { return t.piece(0, bareBeat+next[:20]).gap(0, 40).device(data("zzzzzzzz", "q")) },
+			"! capture-gap device 149\ndevice 96 H beatbeat 33\ndevice 189 D zzzzzzzz 36\n  beatbeat pending\n  zzzzzzzz pending",
+		},
+		{
+			"in the token, behind a heartbeat with a tail", func(t *talk) *talk {
+				return t.piece(0, bareBeat+"\x02hi"+next[:20]).gap(0, 40).device(data("zzzzzzzz", "q"))
+			},
+			"! capture-gap device 152\ndevice 96 H beatbeat 36\ndevice 192 D zzzzzzzz 36\n  beatbeat pending\n  zzzzzzzz pending",
+		},
+	})
+}

@@ -111,6 +111,9 @@ func (h *half) untouched(was *heardOf, k *chronicle) bool {
 	if k.tokens.count != was.tokens && c.tokens.len() == 1 {
 		return false // any token is known at all for the first time
 	}
+	if k.tokens.count != was.tokens && h.gaps && h.gapEnd > h.pos {
+		return false // the start of one may stand before a gap
+	}
 	return !k.requests.since(was.requests-1, h.holdsAnswer) && !k.tokens.since(was.tokens, h.holdsToken) && !c.d.issuedSince(was.issued, h.holdsToken) && !c.d.issuedEarlySince(was.early, h.holdsToken) && !h.echoes(was.view)
 }
 
