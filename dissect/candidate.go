@@ -532,15 +532,14 @@ func (h *half) fallback(list []candidate) (*candidate, verdict) {
 
 // score says how well a vendor's reading that nothing confirms agrees with what is there. A letter stands anywhere by chance.
 func (h *half) score(c *candidate) int {
-	if g, gap := h.gapAt(c.end); gap {
-		if c.end == g.start && c.open && !h.writeEnd(c.end) {
-			return -1
-		}
-		return 2
-	}
+	g, gap := h.gapAt(c.end)
 	switch {
+	case gap && c.end == g.start && c.open && !h.writeEnd(c.end):
+		return -1
 	case h.inner(c):
 		return 0
+	case gap:
+		return 2
 	case c.end == h.seen():
 		return 3
 	case h.writeEnd(c.end):

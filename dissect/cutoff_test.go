@@ -131,3 +131,16 @@ func TestWholeBeforeAGap(t *testing.T) {
 		},
 	})
 }
+
+// Answers to requests that were never captured stand, as long as what follows proves where they end.
+func TestAnswersToLostRequestsBeforeAGap(t *testing.T) {
+	k := in(fromSYN()).gap(0, 70).device(data("aaaaaaaa", "x"), data("bbbbbbbb", "x"), data("cccccccc", "x"))
+	k.server(ok("lost1---")+ok("lost2---"), ok("aaaaaaaa")+ok("bbbbbbbb")+ok("cccccccc")).gap(1, 10)
+	got, _ := strings.CutPrefix(k.close(), loggedIn)
+	want := "! capture-gap device 96\ndevice 166 D aaaaaaaa 36\ndevice 202 D bbbbbbbb 36\ndevice 238 D cccccccc 36\n! capture-gap server 94\n" +
+		"server 44 R lost1--- 10\n  lost1--- orphan\nserver 54 R lost2--- 10\n  lost2--- orphan\n" +
+		"server 64 R aaaaaaaa 10\n  aaaaaaaa answered\nserver 74 R bbbbbbbb 10\n  bbbbbbbb answered\nserver 84 R cccccccc 10\n  cccccccc answered"
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

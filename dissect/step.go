@@ -180,10 +180,10 @@ func (h *half) reason() bool {
 	return h.abandon(list)
 }
 
-// goesOn reports whether a vendor's reading ends behind the bytes seen.
+// goesOn reports whether a vendor's reading ends behind the bytes seen, and no packet stands in it beyond doubt.
 func (h *half) goesOn(list []candidate) bool {
 	for i := range list {
-		if c := &list[i]; c.kind == vendor && (c.end < 0 || c.end > h.seen()) {
+		if c := &list[i]; c.kind == vendor && (c.end < 0 || c.end > h.seen()) && h.firstStrong(c.token) < 0 {
 			return true
 		}
 	}
