@@ -30,6 +30,8 @@ type candidate struct {
 	wide   int
 	little bool
 	token  []byte
+	// answered tells that the peer had seen just this when it answered.
+	answered bool
 	// leads tells that whole vendor's packets lead on from end to where a deviant reading ends.
 	leads bool
 }
@@ -376,16 +378,23 @@ func (h *half) writeBounds(list []candidate, n int, r reply) []candidate {
 		}
 	}
 	sh := v.layout.Shape()
+	bounded := false
 	h.bounds(v, r, func(end int64) {
+		bounded = true
 		if sh.LengthWidth == 0 && sh.TailLengthWidth == 0 && end > h.pos+int64(sh.Fixed) {
 			return // no length that could be wrong
 		}
 		if end > h.pos+maxStray {
 			c := *v
-			c.kind, c.end = writeBound, end
+			c.kind, c.end, c.answered = writeBound, end, r.there && end == r.seen
 			list = append(list, c)
 		}
 	})
+	if !bounded && v.end >= 0 && (sh.LengthWidth > 0 || v.tail) {
+		c := *v
+		c.kind, c.end = writeBound, -1 // what will bound it is not there yet
+		list = append(list, c)
+	}
 	return list
 }
 

@@ -579,7 +579,10 @@ func (h *half) inner(c *candidate) bool {
 // right behind a write explains nothing where the peer answered what was before it.
 func (h *half) damaged(c *candidate, r reply) bool {
 	end := c.end + 1
-	if r.there && r.seen == c.end && h.writeEnd(c.end) {
+	switch {
+	case c.end < 0:
+		end = h.seen()
+	case r.there && r.seen == c.end && h.writeEnd(c.end):
 		end = c.end
 	}
 	_, gap := h.gapIn(h.pos, min(end, h.seen()))

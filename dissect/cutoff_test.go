@@ -144,3 +144,66 @@ func TestAnswersToLostRequestsBeforeAGap(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
+
+// A length that is wrong is one, however little of it shows: an answer, or a packet beyond doubt, tells where the packet ended.
+func TestWrongLengths(t *testing.T) {
+	long := "Daaaaaaaa" + tok + "\x00\x40hello world"
+	const answered = "device 96 D aaaaaaaa 46\n! length-mismatch device 96\nserver 44 R aaaaaaaa 10\n  aaaaaaaa answered"
+	runEndScripts(t, []endScript{
+		{
+			"too large, answered, and the end", func(t *talk) *talk { return t.device(long).server(ok("aaaaaaaa")).end(0).end(1) },
+			answered,
+		},
+		{
+			"too large, answered, and silence", func(t *talk) *talk { return t.device(long).server(ok("aaaaaaaa")).wait(31 * time.Second) },
+			answered,
+		},
+		{
+			"too large, and the end before the answer", func(t *talk) *talk { return t.device(long).end(0).server(ok("aaaaaaaa")).end(1) },
+			"device 96 D aaaaaaaa 46 missing 53\n! truncated-packet device 96\nserver 44 R aaaaaaaa 10\n  aaaaaaaa answered",
+		},
+		{
+			"too large in a login, answered", func(t *talk) *talk {
+				return t.device("Lsession2client-client-clientsecret-secret-secretPRODUCT0\x14one").server("Rsession2\x00\x00\x03").wait(2 * time.Second)
+			},
+			"device 96 L session2 61\n! length-mismatch device 96\n! login-repeated device 96\nserver 44 R session2 12\n! error-response server 44\n  session2 failed",
+		},
+		{
+			"too large in a login, and another packet", func(t *talk) *talk {
+				return t.device("Lsession2client-client-clientsecret-secret-secretPRODUCT0\x14one", data("bbbbbbbb", ""))
+			},
+			"device 96 L session2 61\n! length-mismatch device 96\n! login-repeated device 96\ndevice 157 D bbbbbbbb 35\n  session2 pending\n  bbbbbbbb pending",
+		},
+		{
+			"none, answered", func(t *talk) *talk { return t.device("Daaaaaaaa" + tok + "\x00\x00hello world").server(ok("aaaaaaaa")) },
+			answered,
+		},
+		{
+			"none, and another packet", func(t *talk) *talk {
+				return t.device("Daaaaaaaa"+tok+"\x00\x00hello world", data("bbbbbbbb", ""))
+			},
+			"device 96 D aaaaaaaa 46\n! length-mismatch device 96\ndevice 142 D bbbbbbbb 35\n  aaaaaaaa pending\n  bbbbbbbb pending",
+		},
+		{
+			"none, and silence", func(t *talk) *talk { return t.device("Daaaaaaaa" + tok + "\x00\x00hello world").wait(31 * time.Second) },
+			"device 96 D aaaaaaaa 46\n! length-mismatch device 96\n  aaaaaaaa unanswered",
+		},
+		{
+			"none, and the capture's end", func(t *talk) *talk { return t.device("Daaaaaaaa" + tok + "\x00\x00hello world") },
+			"device 96 D aaaaaaaa 35\n  aaaaaaaa pending",
+		},
+		{
+			"the same in either byte order, answered", func(t *talk) *talk {
+				return t.device("Daaaaaaaa" + tok + "\x01\x01" + strings.Repeat("x", 270)).server(ok("aaaaaaaa"))
+			},
+			"device 96 D aaaaaaaa 305\n! length-mismatch device 96\nserver 44 R aaaaaaaa 10\n  aaaaaaaa answered",
+		},
+		{
+			"what only looks like the one of a login behind a gap", func(t *talk) *talk {
+				t.stall(1, true).gap(0, 31).device("Llollollo" + strings.Repeat("lo", 20) + "PRO\x01UCT0\xa8" + strings.Repeat("lo", 8))
+				return t.device(data("bbbbbbbb", ""), data("cccccccc", strings.Repeat("x", 83))).stall(1, false)
+			},
+			"! capture-gap device 96\ndevice 201 D bbbbbbbb 35\ndevice 236 D cccccccc 118\n  bbbbbbbb pending\n  cccccccc pending",
+		},
+	})
+}

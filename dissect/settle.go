@@ -49,8 +49,12 @@ func hashOf(b []byte) uint64 { return maphash.Bytes(hashSeed, b) }
 
 // accept settles the packet at the boundary by one of its readings.
 func (h *half) accept(c *candidate, g grade) {
-	if c.kind == writeBound && (h.cutOff(c.end) || h.incomplete(c.layout, c.end)) {
+	if c.kind == writeBound && (h.cutOff(c.end) || h.incomplete(c)) {
 		h.truncateBy(c.layout, c.end)
+		return
+	}
+	if c.kind == writeBound && c.layout.Letter == 'L' && h.gaps && !h.looksLike(c.layout, c.end) {
+		h.dropTo(c.end) // no token proves that it is one
 		return
 	}
 	end := c.end - int64(c.extra)
@@ -69,10 +73,10 @@ func (h *half) accept(c *candidate, g grade) {
 }
 
 // incomplete reports whether the layout ends before its length field is complete, has none,
-// or its declared end was never sent because the direction ended.
-func (h *half) incomplete(l *protocol.Layout, end int64) bool {
-	sh := l.Shape()
-	n := end - h.pos
+// or its declared end was never sent because the direction ended, and not answered before.
+func (h *half) incomplete(c *candidate) bool {
+	sh := c.layout.Shape()
+	n := c.end - h.pos
 	if n < int64(sh.Fixed) {
 		return true
 	}
@@ -83,7 +87,7 @@ func (h *half) incomplete(l *protocol.Layout, end int64) bool {
 	case sh.TailLengthWidth > 0 && n >= int64(sh.Fixed+sh.TailLengthWidth):
 		declared = int64(sh.Fixed+sh.TailFixed) + int64(number(h.buf[sh.Fixed:], sh.TailLengthWidth, false))
 	}
-	return declared < 0 || declared > n && h.over() && end == h.seen() || sh.LengthWidth > 0 && l.Letter != 'D' && declared > n
+	return declared < 0 || declared > n && h.over() && c.end == h.seen() && !c.answered
 }
 
 // frame starts the record of the packet [pos, end).
