@@ -400,7 +400,7 @@ func (h *half) writeBounds(list []candidate, n int, r reply) []candidate {
 
 // endsWrite reports whether a vendor's reading ends where a write does, and that is no accident: a length tells
 // that end, and what follows starts with a legal letter; a data packet's length of two bytes
-// needs no more; or nothing but short writes follow up to a strong match. A tail that a packet stands in beyond doubt ends there by accident.
+// needs no more; without the tail that it may have, what follows has a session ID, too; or nothing but short writes follow up to a strong match. A tail that a packet stands in beyond doubt ends there by accident.
 func (h *half) endsWrite(c *candidate) bool {
 	if c.end < 0 || c.end >= h.seen() || !h.writeEnd(c.end) {
 		return false
@@ -414,6 +414,8 @@ func (h *half) endsWrite(c *candidate) bool {
 	case c.tail && c.layout.Shape().TailLengthWidth > 0 && protocol.MaySend(h.side(), h.at(c.end)[0]):
 		return true
 	case !c.open && !c.tail && c.layout.Shape().LengthWidth > 0:
+		return true
+	case c.open && h.seen()-c.end >= protocol.HeaderSize && h.mayStart(c.end):
 		return true
 	}
 	return h.shortsLead(c.end, c.token)

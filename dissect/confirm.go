@@ -407,7 +407,7 @@ func (h *half) judge(c *candidate, r reply) (have, may grade) {
 	case c.leads:
 		have = fit
 	case c.kind == vendor:
-		have, may = h.fits(c)
+		have, may = h.fits(c, r)
 	}
 	if match == notYet && (!r.there || !r.old || c.end != h.seen()) {
 		may = top
@@ -426,7 +426,7 @@ func (h *half) usedByPeer(c *candidate) bool {
 }
 
 // fits asks for a write end with legal packets behind it (vendor's ends only).
-func (h *half) fits(c *candidate) (have, may grade) {
+func (h *half) fits(c *candidate, r reply) (have, may grade) {
 	if g, ok := h.gapAt(c.end); ok {
 		if c.end > g.start || !c.open || h.writeEnd(c.end) {
 			return fit, fit
@@ -450,21 +450,25 @@ func (h *half) fits(c *candidate) (have, may grade) {
 	switch l := h.chain(c.end, c.token, 8); {
 	case l&leads != 0, l != leadsNowhere && !c.open, l&leadsStrange != 0 && h.plausible(h.at(c.end)):
 		return fit, fit
+	case l&mayLead != 0 && r.there && r.seen > c.end && h.mayStart(c.end):
+		return fit, fit // the next one had begun when the peer answered
 	case l&mayLead != 0:
 		return none, fit
 	case l&leadsStrange != 0:
 		return weak, weak
 	case h.shortsLead(c.end, c.token):
 		return fit, fit
-	case h.breaksOff(c.end):
+	case h.breaksOff(c):
 		return weak, weak
 	}
 	return none, none
 }
 
-// breaksOff reports whether what may be the start of a packet stands at x, and the direction or the capture ended
-// before there was more of it.
-func (h *half) breaksOff(x int64) bool { return h.done() && h.mayStart(x) }
+// breaksOff reports whether what may be the start of a packet stands behind a reading, and the direction or the capture ended, or a packet
+// stands beyond doubt, before there was more of it.
+func (h *half) breaksOff(c *candidate) bool {
+	return (h.done() || h.firstStrong(c.token) >= 0) && h.mayStart(c.end)
+}
 
 // cutOffAt reports whether what may be the start of a packet stands at x, and a gap takes the rest of what tells its end.
 func (h *half) cutOffAt(x int64) bool {

@@ -207,3 +207,45 @@ func TestWrongLengths(t *testing.T) {
 		},
 	})
 }
+
+// What follows a packet in a write of its own, and starts as the next one does, is no payload of it, however short it is.
+func TestNoPayloadThatStartsAPacket(t *testing.T) {
+	next := data("aaaaaaaa", "hello")
+	const end = "device 129 D aaaaaaaa 20 missing 15\n! truncated-packet device 129\ndevice 149 D bbbbbbbb 35\n"
+	runEndScripts(t, []endScript{
+		{
+			"answered, and another packet", func(t *talk) *talk {
+				return t.device(bareBeat, next[:20]).server(ok("beatbeat")).device(data("bbbbbbbb", ""))
+			},
+			"device 96 H beatbeat 33\nserver 44 R beatbeat 10\n  beatbeat answered\n" + end + "  bbbbbbbb pending",
+		},
+		{
+			"answered, and more of it", func(t *talk) *talk {
+				return t.device(bareBeat).piece(0, next[:20]).server(ok("beatbeat")).wait(2 * time.Second).device(next[20:])
+			},
+			"device 96 H beatbeat 33\nserver 44 R beatbeat 10\n  beatbeat answered\ndevice 129 D aaaaaaaa 40\n  aaaaaaaa pending",
+		},
+		{
+			"another packet", func(t *talk) *talk { return t.device(bareBeat, next[:20], data("bbbbbbbb", "")) },
+			"device 96 H beatbeat 33\n" + end + "  beatbeat pending\n  bbbbbbbb pending",
+		},
+		{
+			"of the server, answered", func(t *talk) *talk {
+				return t.server(bareCommand, "Ccommand2tokentokent").device(ok("command1")).server("Ccommand3" + tok)
+			},
+			"server 44 C command1 33\nserver 77 C command2 20 missing 13\n! truncated-packet server 77\ndevice 96 R command1 10\n  command1 answered\n" +
+				"server 97 C command3 33\n  command3 pending",
+		},
+		{
+			"behind an answer", func(t *talk) *talk {
+				return t.server(bareCommand).device(ok("command1"), next[:20], data("bbbbbbbb", ""))
+			},
+			"server 44 C command1 33\ndevice 96 R command1 10\n  command1 answered\ndevice 106 D aaaaaaaa 20 missing 15\n! truncated-packet device 106\n" +
+				"device 126 D bbbbbbbb 35\n  bbbbbbbb pending",
+		},
+		{
+			"a payload that starts with a letter only", func(t *talk) *talk { return t.device(bareBeat, "Hello world", data("bbbbbbbb", "")) },
+			"device 96 H beatbeat 44\n! length-missing device 96\ndevice 140 D bbbbbbbb 35\n  beatbeat pending\n  bbbbbbbb pending",
+		},
+	})
+}
