@@ -249,3 +249,34 @@ func TestNoPayloadThatStartsAPacket(t *testing.T) {
 		},
 	})
 }
+
+// Bytes before a packet of the same segment are no write of their own, and behind no packet they are no stray bytes.
+func TestBytesBeforeAPacketInItsSegment(t *testing.T) {
+	packet := data("aaaaaaaa", "x")
+	runEndScripts(t, []endScript{
+		{
+			"behind a write", func(t *talk) *talk { return t.device("\r\n" + packet) },
+			"! unknown-type device 96\ndevice 98 D aaaaaaaa 36\n  aaaaaaaa pending",
+		},
+		{
+			"of the server", func(t *talk) *talk { return t.server("\n" + bareCommand) },
+			"! unknown-type server 44\nserver 45 C command1 33\n  command1 pending",
+		},
+		{
+			"over two segments", func(t *talk) *talk { return t.piece(0, "\r").device("\n" + packet) },
+			"! unknown-type device 96\ndevice 98 D aaaaaaaa 36\n  aaaaaaaa pending",
+		},
+		{
+			"behind a short write", func(t *talk) *talk { return t.device("\x00\x00", "\r\n"+packet) },
+			"! short-packet device 96\n! unknown-type device 98\ndevice 100 D aaaaaaaa 36\n  aaaaaaaa pending",
+		},
+		{
+			"behind a packet", func(t *talk) *talk { return t.device(data("bbbbbbbb", "") + "\r\n" + packet) },
+			"device 96 D bbbbbbbb 35\n! stray-bytes device 131\ndevice 133 D aaaaaaaa 36\n  bbbbbbbb pending\n  aaaaaaaa pending",
+		},
+		{
+			"in a segment of their own, whatever its flags", func(t *talk) *talk { return t.piece(0, "\r\n").device(packet) },
+			"! short-packet device 96\ndevice 98 D aaaaaaaa 36\n  aaaaaaaa pending",
+		},
+	})
+}

@@ -228,6 +228,9 @@ func (h *half) reportUnknown(from, to int64) {
 }
 
 func unknownMessage(v *Violation) string {
+	if v.Length == 1 {
+		return fmt.Sprintf("1 byte, %02x, stands where a packet should start", v.Bytes[0])
+	}
 	return fmt.Sprintf("%d bytes that start with %02x stand where a packet should start", v.Length, v.Bytes[0])
 }
 

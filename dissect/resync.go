@@ -259,13 +259,20 @@ func (h *half) reportSkipped(from, to int64) {
 		}
 	}
 	for _, p := range pieces {
+		unseen, letter := h.goesOnUnseen(p), isLetter[h.at(p.start)[0]]
 		switch {
-		case p.stray || !h.goesOnUnseen(p):
-			h.reportPiece(p)
-		case !isLetter[h.at(p.start)[0]]:
+		case !p.stray && !letter && (unseen || h.splitAt(p.end)):
 			h.reportUnknown(p.start, p.end)
+		case p.stray || !unseen:
+			h.reportPiece(p)
 		}
 	}
+}
+
+// splitAt reports whether a segment goes on at x: what ends there is no write of its own.
+func (h *half) splitAt(x int64) bool {
+	i := h.holding(x)
+	return i < len(h.segs) && h.segs[i].start < x
 }
 
 // goesOnUnseen reports whether a write goes on with bytes that were never captured, and more of them than a short packet has: how long
