@@ -93,8 +93,22 @@ func (h *half) vendorEnds(list []candidate, x int64, request byte) []candidate {
 			list = h.layoutEnds(list, l, x, b)
 		}
 	}
+	if request == 'L' && h.readable(x+protocol.StatusAt, 1) && b[protocol.StatusAt] > 1 {
+		list = h.layoutEnds(list, statusAlone, x, b)
+	}
 	return list
 }
+
+// statusAlone is the layout of a response that ends with its status. With one that tells neither success nor failure, nobody knows what the
+// answer to a login has behind it.
+var statusAlone = func() *protocol.Layout {
+	for _, l := range protocol.ByLetter('R') {
+		if sh := l.Shape(); sh.Fixed == protocol.StatusAt+1 && len(l.Tail) == 0 && l.From == protocol.Server && l.Outcome == protocol.Success {
+			return l
+		}
+	}
+	return nil
+}()
 
 // addEnd appends a vendor's end, unless there is the same one. Each part is written by itself, as in Form.cut.
 func addEnd(list []candidate, l *protocol.Layout, end int64, tail bool, token []byte) []candidate {

@@ -113,7 +113,8 @@ func TestWholeBeforeAGap(t *testing.T) {
 			"in the token, and it was answered", func(t *talk) *talk {
 				return t.piece(0, first+next[:20]).gap(0, 40).device("").server(ok("aaaaaaaa"), ok("bbbbbbbb")).device(data("zzzzzzzz", "q"))
 			},
-			"! capture-gap device 156\ndevice 96 D aaaaaaaa 40\nserver 44 R aaaaaaaa 10\n  aaaaaaaa answered\nserver 54 R bbbbbbbb 10\n  bbbbbbbb orphan\n" + after + "  zzzzzzzz pending",
+			"! capture-gap device 156\ndevice 96 D aaaaaaaa 40\nserver 44 R aaaaaaaa 10\n  aaaaaaaa answered\n" +
+				"server 54 R bbbbbbbb 10\n  bbbbbbbb orphan\n" + after + "  zzzzzzzz pending",
 		},
 		{
 			"in the token, and the end", func(t *talk) *talk { return t.piece(0, first+next[:20]).gap(0, 40).end(0).end(1) },
@@ -277,6 +278,39 @@ func TestBytesBeforeAPacketInItsSegment(t *testing.T) {
 		{
 			"in a segment of their own, whatever its flags", func(t *talk) *talk { return t.piece(0, "\r\n").device(packet) },
 			"! short-packet device 96\ndevice 98 D aaaaaaaa 36\n  aaaaaaaa pending",
+		},
+	})
+}
+
+// A status that is neither of the two is told, whatever is or is not behind it.
+func TestBadStatusOfALoginsAnswer(t *testing.T) {
+	const again = "Lsession2client-client-clientsecret-secret-secretPRODUCT0\x03one"
+	const bad = "Rsession2\x02"
+	const asked = "device 96 L session2 61\n! login-repeated device 96\n"
+	runEndScripts(t, []endScript{
+		{
+			"nothing, and the end", func(t *talk) *talk { return t.device(again).server(bad).end(1).end(0) },
+			asked + "server 44 R session2 10\n! bad-status server 44\n  session2 failed",
+		},
+		{
+			"nothing, and another packet", func(t *talk) *talk { return t.device(again).server(bad, bareCommand).wait(2 * time.Second) },
+			asked + "server 44 R session2 10\n! bad-status server 44\n  session2 failed\nserver 54 C command1 33\n  command1 pending",
+		},
+		{
+			"nothing, and silence", func(t *talk) *talk { return t.device(again).server(bad).wait(31 * time.Second) },
+			asked + "server 44 R session2 10\n! bad-status server 44\n  session2 failed",
+		},
+		{
+			"a code", func(t *talk) *talk { return t.device(again).server(bad+"\x00\x03", bareCommand).wait(2 * time.Second) },
+			asked + "server 44 R session2 12\n! bad-status server 44\n  session2 failed\nserver 56 C command1 33\n  command1 pending",
+		},
+		{
+			"a token", func(t *talk) *talk { return t.device(again).server(bad+other, bareCommand).wait(2 * time.Second) },
+			asked + "server 44 R session2 34\n! bad-status server 44\n  session2 failed\nserver 78 C command1 33\n  command1 pending",
+		},
+		{
+			"a part of a token, and the end", func(t *talk) *talk { return t.device(again).server(bad + other[:12]).end(1).end(0) },
+			asked + "server 44 R session2 22 missing 12\n! truncated-packet server 44\n! bad-status server 44\n  session2 unanswered",
 		},
 	})
 }

@@ -31,6 +31,8 @@ const (
 // pair gives a packet its place in a transaction, and notes what follows from it after the packet itself.
 func (h *half) pair(s *settled) {
 	switch {
+	case len(s.SessionID) == protocol.SessionIDSize && s.truncated && s.Letter == 'R' && h.requestLetter(s.Raw) != 0:
+		h.checkStatus(s)
 	case len(s.SessionID) < protocol.SessionIDSize || s.truncated || !s.legal:
 	case s.Letter == 'R':
 		h.pairResponse(s)
