@@ -135,14 +135,17 @@ func TestWholeBeforeAGap(t *testing.T) {
 
 // Answers to requests that were never captured stand, as long as what follows proves where they end.
 func TestAnswersToLostRequestsBeforeAGap(t *testing.T) {
-	k := in(fromSYN()).gap(0, 70).device(data("aaaaaaaa", "x"), data("bbbbbbbb", "x"), data("cccccccc", "x"))
-	k.server(ok("lost1---")+ok("lost2---"), ok("aaaaaaaa")+ok("bbbbbbbb")+ok("cccccccc")).gap(1, 10)
-	got, _ := strings.CutPrefix(k.close(), loggedIn)
-	want := "! capture-gap device 96\ndevice 166 D aaaaaaaa 36\ndevice 202 D bbbbbbbb 36\ndevice 238 D cccccccc 36\n! capture-gap server 94\n" +
-		"server 44 R lost1--- 10\n  lost1--- orphan\nserver 54 R lost2--- 10\n  lost2--- orphan\n" +
-		"server 64 R aaaaaaaa 10\n  aaaaaaaa answered\nserver 74 R bbbbbbbb 10\n  bbbbbbbb answered\nserver 84 R cccccccc 10\n  cccccccc answered"
-	if got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
+	for _, lost := range []int64{10, 200} {
+		k := in(fromSYN()).gap(0, 70).device(data("aaaaaaaa", "x"), data("bbbbbbbb", "x"), data("cccccccc", "x"))
+		k.server(ok("lost1---")+ok("lost2---"), ok("aaaaaaaa")+ok("bbbbbbbb")+ok("cccccccc")).gap(1, lost)
+		k.d.End(k.c, 1, EndFile, k.now)
+		got, _ := strings.CutPrefix(k.close(), loggedIn)
+		want := "! capture-gap device 96\ndevice 166 D aaaaaaaa 36\ndevice 202 D bbbbbbbb 36\ndevice 238 D cccccccc 36\n! capture-gap server 94\n" +
+			"server 44 R lost1--- 10\n  lost1--- orphan\nserver 54 R lost2--- 10\n  lost2--- orphan\n" +
+			"server 64 R aaaaaaaa 10\n  aaaaaaaa answered\nserver 74 R bbbbbbbb 10\n  bbbbbbbb answered\nserver 84 R cccccccc 10\n  cccccccc answered"
+		if got != want {
+			t.Errorf("%d bytes lost: got\n%s\nwant\n%s", lost, got, want)
+		}
 	}
 }
 
