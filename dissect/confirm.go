@@ -2,6 +2,7 @@ package dissect
 
 import (
 	"bytes"
+	"sort"
 	"unicode/utf8"
 
 	"github.com/nubishark/nubishark/protocol"
@@ -269,9 +270,9 @@ func (h *half) hands(t token) bool {
 }
 
 // strongLogin asks for a write of its own with clean text and an identifier that ends where
-// the write does, up to stray padding.
+// the write does, up to stray padding. Where bytes were never captured, it must also be of the side that sends logins.
 func (h *half) strongLogin(x int64, b []byte) answer {
-	if !h.segStart(x) {
+	if !h.opensWrite(x) || (h.gaps || !h.fromStart) && !protocol.MaySend(h.side(), 'L') {
 		return no
 	}
 	l := protocol.ByLetter('L')[0]
@@ -303,6 +304,18 @@ func (h *half) strongLogin(x int64, b []byte) answer {
 	return no
 }
 
+// opensWrite reports whether a segment starts at x that is the first one of a write. Of what stands behind a gap, that is not known.
+func (h *half) opensWrite(x int64) bool {
+	i := sort.Search(len(h.segs), func(i int) bool { return h.segs[i].start >= x })
+	switch {
+	case i == len(h.segs) || h.segs[i].start != x || h.segs[i].gap:
+		return false
+	case i == 0:
+		return !h.midWrite
+	}
+	return h.segs[i-1].push && !h.segs[i-1].gap
+}
+
 // writesWithin reports whether a write ends between x and end.
 func (h *half) writesWithin(x, end int64) bool {
 	for i := h.holding(x); i < len(h.segs) && h.segs[i].end < end; i++ {
@@ -315,15 +328,23 @@ func (h *half) writesWithin(x, end int64) bool {
 
 // cleanText reports whether the text fields of a packet are clean, as far as they are there.
 func cleanText(l *protocol.Layout, b []byte) bool {
-	at := 0
-	for _, f := range l.Fields {
-		if at+f.Size > len(b) {
+	at, length := 0, 0
+	for i := range l.Fields {
+		f := &l.Fields[i]
+		size := f.Size
+		if size == 0 {
+			size = length
+		}
+		if at+size > len(b) {
 			return f.Kind != protocol.Text || !hasControls(trimPadding(b[at:]))
 		}
-		if f.Kind == protocol.Text && !isClean(trimPadding(b[at:at+f.Size])) {
+		if f.Kind == protocol.Length {
+			length = number(b[at:], size, false)
+		}
+		if f.Kind == protocol.Text && !isClean(trimPadding(b[at:at+size])) {
 			return false
 		}
-		at += f.Size
+		at += size
 	}
 	return true
 }
@@ -509,7 +530,7 @@ const (
 	leadsNowhere link = 0
 )
 
-// chain reports whether whole vendor's packets lead on from x to a write end or a strong match.
+// chain reports whether whole vendor's packets lead on from x to a write end or a strong match, no further than to the limit.
 func (h *half) chain(x int64, vouched []byte, depth int) link {
 	b := h.at(x)
 	if h.budget--; h.budget < 0 || !protocol.MaySend(h.side(), b[0]) {
@@ -536,6 +557,8 @@ func (h *half) chain(x int64, vouched []byte, depth int) link {
 
 func (h *half) chainEnd(c *candidate, depth int) link {
 	switch {
+	case h.limit > 0 && (c.end < 0 || c.end > h.limit):
+		return leadsNowhere
 	case c.end < 0 || c.end > h.seen():
 		if h.done() {
 			return leadsNowhere

@@ -48,12 +48,14 @@ type half struct {
 	silent    bool  // no bytes for the response timeout
 	shaky     bool  // the end of the packet before the boundary is only likely, because of a gap or the capture's end
 	midWrite  bool  // the boundary stands inside a write
+	faint     bool  // behind a gap, what stands at the boundary may be the rest of something
 	adrift    drift // out of step
 	scanned   int64 // no packet starts before this offset, by what is known so far
 
 	back      []byte // the whole of buf's storage, to slide buf in
 	gapTime   int64  // time of the latest gap
 	gapEnd    int64  // the offset behind it
+	behindGap int64  // the end of the latest gap that was passed
 	gapPacket int64  // the capture packet that made it known
 	gapAcked  int64  // the one that acknowledged all up to its end, 0 while none has
 	epoch     uint64 // of what was known when scanned was reached
@@ -65,6 +67,7 @@ type half struct {
 	sieve     *sieve // nil while there are few segments
 	gist      *gist  // nil while there are few bytes
 
+	limit    int64          // the offset that a row of them must not go beyond, 0 for none
 	budget   int            // packets that may still be looked at to see where a row of them leads
 	doubtful map[sid]*Frame // what may have been requests, and the frame where there is one
 	early    map[sid]bool   // what orphan responses carried: their requests may yet be found

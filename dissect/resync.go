@@ -25,44 +25,38 @@ func (h *half) resync() bool {
 		h.scanned, h.refuted, h.heldSeen = h.pos, h.pos, held
 	}
 	waiting := false
-	for x := max(h.pos, h.missed, h.scanned); x < h.seen(); x++ {
+	for x := max(h.pos, h.missed, h.scanned); x < h.seen() && !waiting; x++ {
 		if g, ok := h.gapAt(x); ok {
 			h.skipTo(g.start)
 			return true
 		}
-		switch h.startsAt(x) {
+		switch found, certain := h.startsAt(x); found {
 		case yes:
+			h.faint = !certain && h.adrift == quietly
 			h.skipTo(x)
 			return true
 		case notYet:
 			waiting = true
+		default:
+			h.scanned = x + 1
 		}
-		if waiting {
-			if y := h.strongBehind(x); y >= 0 && h.reachesOver(x, y) {
-				h.skipTo(y)
-				return true
-			}
-			break
-		}
-		h.scanned = x + 1
 	}
 	return h.stillAdrift(waiting)
 }
 
-// strongBehind returns the first strong match behind x, at which a packet that starts only perhaps at
-// x cannot reach over it, or -1.
+// strongBehind returns the first strong match behind x, -1 if there is none. Where bytes are wanting, something else may become one: that
+// it would reach over this one refutes it.
 func (h *half) strongBehind(x int64) int64 {
-	y := max(x+1, h.refuted)
-	for ; y < h.seen(); y++ {
-		switch h.strong(y, nil) {
-		case yes:
+	settled := true
+	for y := max(x+1, h.refuted); y < h.seen(); y++ {
+		match := h.strong(y, nil)
+		if match == yes {
 			return y
-		case notYet:
-			h.refuted = y
-			return -1
+		}
+		if settled = settled && match == no; settled {
+			h.refuted = y + 1
 		}
 	}
-	h.refuted = y
 	return -1
 }
 
@@ -121,19 +115,49 @@ func (h *half) stillAdrift(waiting bool) bool {
 	return false
 }
 
-// startsAt reports whether a packet starts at x: a strong match, or a segment that starts with a
-// legal letter and fits a vendor's shape.
-func (h *half) startsAt(x int64) answer {
+// startsAt reports whether a packet starts at x: a strong match, which is certain, or a segment that starts with a
+// legal letter and fits a vendor's shape. None does whose readings all have a strong match inside.
+func (h *half) startsAt(x int64) (found answer, certain bool) {
 	b := h.at(x)
 	if len(protocol.ByLetter(b[0])) == 0 {
-		return no
+		return no, false
 	}
 	match := h.strong(x, nil)
-	if match == yes || !h.segStart(x) {
-		return match
+	if match == yes && b[0] != 'L' {
+		return yes, true
 	}
-	h.budget = maxReach
-	switch l := h.chain(x, nil, 8); {
+	found = match
+	if match != yes && h.segStart(x) && !h.looseLogin(x) {
+		found = max(match, h.mayStart(x, 0))
+	}
+	if found == no {
+		return no, false
+	}
+	y := h.strongBehind(x)
+	switch {
+	case y < 0:
+		return found, match == yes
+	case h.reachesOver(x, y):
+		return no, false
+	case match == yes || found == match:
+		return match, match == yes
+	}
+	return max(match, h.mayStart(x, y)), false
+}
+
+// looseLogin reports whether what may be a login at x is no write of its own: a length of one byte ends somewhere by chance.
+func (h *half) looseLogin(x int64) bool {
+	return h.at(x)[0] == 'L' && !h.opensWrite(x) && x != h.behindGap
+}
+
+// mayStart reports whether a segment that starts with a legal letter fits a vendor's shape, and leads on no further than to the
+// strong match at y, if that is not 0.
+func (h *half) mayStart(x, y int64) answer {
+	b := h.at(x)
+	h.budget, h.limit = maxReach, y
+	l := h.chain(x, nil, 8)
+	h.limit = 0
+	switch {
 	case l&(leads|leadsStrange) != 0:
 		if h.plausible(b) {
 			return yes
@@ -142,22 +166,25 @@ func (h *half) startsAt(x int64) answer {
 		if len(b) < protocol.HeaderSize || h.plausible(b) {
 			return h.later()
 		}
-	default:
-		if h.plausible(b) && h.nearlyWrite(x) {
-			return yes
-		}
+	case h.plausible(b) && h.nearlyWrite(x, y):
+		return yes
 	}
-	return match
+	return no
 }
 
 // nearlyWrite reports whether a packet at x with a length of its own ends a few stray bytes before the
-// end of a write. One that this side may not send has to be in that write from its start on.
-func (h *half) nearlyWrite(x int64) bool {
+// end of a write, and no further than to the strong match at y, if that is not 0. One that this side may not send has to be in that write from its start on. Behind a gap, the single byte
+// of a login's length is not enough.
+func (h *half) nearlyWrite(x, y int64) bool {
+	letter := h.at(x)[0]
+	if letter == 'L' && h.adrift == quietly {
+		return false
+	}
 	var buf [8]candidate
 	list := h.vendorEnds(buf[:0], x, h.requestLetter(h.at(x)))
 	for i := range list {
 		c := &list[i]
-		if c.end < 0 || c.layout.Shape().LengthWidth == 0 || !protocol.MaySend(h.side(), h.at(x)[0]) && h.writesWithin(x, c.end) {
+		if c.end < 0 || c.layout.Shape().LengthWidth == 0 || y > 0 && c.end > y || !protocol.MaySend(h.side(), letter) && h.writesWithin(x, c.end) {
 			continue
 		}
 		for k := int64(0); k <= maxStray && c.end+k <= h.seen(); k++ {

@@ -64,7 +64,7 @@ func (h *half) passGap() bool {
 	h.flushJunk()
 	h.doubtStarts(g.artefact())
 	h.advance(g.end)
-	h.adrift = quietly
+	h.behindGap, h.adrift = g.end, quietly
 	return true
 }
 

@@ -1,0 +1,105 @@
+package dissect
+
+import (
+	"strings"
+	"testing"
+)
+
+// at once tells of segments that all waited behind a hole: write ends are marked with a bar behind the last byte.
+func (t *talk) atOnce(dir int, segments ...string) *talk {
+	t.now += 1e6
+	for i, s := range segments {
+		s, push := strings.CutSuffix(s, "|")
+		t.packet++
+		t.heard[dir]++
+		t.d.Bytes(t.c, dir, []byte(s), &Part{Offset: t.at[dir], Time: t.now, Packet: t.packet, Push: push, More: i < len(segments)-1})
+		t.at[dir] += int64(len(s))
+	}
+	return t
+}
+
+// byByte cuts a write into segments of one byte.
+func byByte(s string) (list []string) {
+	for i := range len(s) {
+		list = append(list, s[i:i+1])
+	}
+	list[len(list)-1] += "|"
+	return list
+}
+
+// What a gap left of a packet may look like another one: what is beyond doubt goes before it, and nobody is accused of it.
+func TestRestBehindAGap(t *testing.T) {
+	const gap = "! capture-gap device 96\n"
+	middle := strings.Repeat("a", 80)
+	beat := "Hbeatabcd" + tok + "\x03xyz"
+	next := data("bbbbbbbb", "") + "|"
+	relogin := "Laaaaaaaa" + strings.Repeat("text", 12) + "\x14" + strings.Repeat("more", 5)
+	for _, c := range []struct {
+		name string
+		rest []string
+		want string
+	}{
+		{
+			"a rest in the write of a packet, and a login's length that ends where a write does",
+			[]string{middle, "Labcde" + beat + "|", next, data("cccccccc", strings.Repeat("x", 61)) + "|"},
+			"device 232 H beatabcd 37\ndevice 269 D bbbbbbbb 35\ndevice 304 D cccccccc 96\n  beatabcd pending\n  bbbbbbbb pending\n  cccccccc pending",
+		},
+		{
+			"a rest whose session ID would be of the packet, and a tail that ends where a write does",
+			[]string{middle, "HHbeatabcd" + tok + "|", data("bbbbbbbb", strings.Repeat("x", 66)) + "|"},
+			"device 227 H beatabcd 33\ndevice 260 D bbbbbbbb 101\n  beatabcd pending\n  bbbbbbbb pending",
+		},
+		{
+			"a rest that is a write of its own",
+			[]string{middle, "Labcdefg|", beat + "|", data("bbbbbbbb", strings.Repeat("x", 79)) + "|"},
+			"device 234 H beatabcd 37\ndevice 271 D bbbbbbbb 114\n  beatabcd pending\n  bbbbbbbb pending",
+		},
+		{
+			"text that looks like a login, inside a write", []string{middle, relogin + "stray|", next},
+			"device 309 D bbbbbbbb 35\n  bbbbbbbb pending",
+		},
+		{
+			"byte by byte", append([]string{middle}, append(byByte("Labcdefg"+beat), data("bbbbbbbb", strings.Repeat("x", 79))+"|")...),
+			"device 234 H beatabcd 37\ndevice 271 D bbbbbbbb 114\n  beatabcd pending\n  bbbbbbbb pending",
+		},
+		{
+			"a login that is a write of its own", []string{"rest|", relogin + "|", next},
+			"device 150 L aaaaaaaa 78\ndevice 228 D bbbbbbbb 35\n  aaaaaaaa pending\n  bbbbbbbb pending",
+		},
+		{
+			"a login right behind it", []string{relogin + "|", next},
+			"device 146 L aaaaaaaa 78\ndevice 224 D bbbbbbbb 35\n  aaaaaaaa pending\n  bbbbbbbb pending",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := in(fromSYN()).gap(0, 50).atOnce(0, c.rest...).close()
+			if got, _ = strings.CutPrefix(got, loggedIn); got != gap+c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, gap+c.want)
+			}
+		})
+	}
+}
+
+// A login is text of any kind but for one byte: from the side that sends none, or with an identifier that is no text, it is none where
+// a gap may have taken its start.
+func TestNoLoginBehindAGap(t *testing.T) {
+	login := func(identifier string) string {
+		return "Laaaaaaaa" + strings.Repeat("text", 12) + string(rune(len(identifier))) + identifier + "|"
+	}
+	for name, c := range map[string]struct {
+		dir  int
+		rest string
+		want string
+	}{
+		"from the server": {1, login("identifier"), "! capture-gap server 44\nserver 171 C command1 33\n  command1 pending"},
+		"not text":        {0, login("identif\x01\x02\x03"), "! capture-gap device 96\ndevice 223 D bbbbbbbb 35\n  bbbbbbbb pending"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			next := [2]string{data("bbbbbbbb", ""), "Ccommand1" + tok}
+			got := in(fromSYN()).gap(c.dir, 50).atOnce(c.dir, "rest|", strings.TrimSuffix(c.rest, "|")+"stray|", next[c.dir]+"|").close()
+			if got, _ = strings.CutPrefix(got, loggedIn); got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
+	}
+}
