@@ -3,6 +3,7 @@ package dissect
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // at once tells of segments that all waited behind a hole: write ends are marked with a bar behind the last byte.
@@ -99,6 +100,50 @@ func TestNoLoginBehindAGap(t *testing.T) {
 			got := in(fromSYN()).gap(c.dir, 50).atOnce(c.dir, "rest|", strings.TrimSuffix(c.rest, "|")+"stray|", next[c.dir]+"|").close()
 			if got, _ = strings.CutPrefix(got, loggedIn); got != c.want {
 				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+		})
+	}
+}
+
+// What only fits the shape of a packet where a gap ends may be the rest of one: it accuses nobody, unless what follows proves it.
+func TestFaintPacketsAccuseNobody(t *testing.T) {
+	text := "Oaaaaaaaa" + strings.Repeat("text", 6)
+	for _, c := range []struct {
+		name string
+		talk func(*talk) *talk
+		want string
+	}{
+		{
+			"that nobody answers it", func(t *talk) *talk { return t.device(text).wait(31 * time.Second) },
+			"device 146 O aaaaaaaa 33\n  aaaaaaaa unanswered",
+		},
+		{
+			"that nobody answers it, and another one with its token follows",
+			func(t *talk) *talk { return t.device(text, "Obbbbbbbb"+text[9:]).wait(31 * time.Second) },
+			"device 146 O aaaaaaaa 33\ndevice 179 O bbbbbbbb 33\n! no-response device 146\n! no-response device 179\n  aaaaaaaa unanswered\n  bbbbbbbb unanswered",
+		},
+		{
+			"a status of text behind it", func(t *talk) *talk { return t.atOnce(0, text+"|", "Rbbbbbbbb7|", data("cccccccc", "")+"|") },
+			"device 146 O aaaaaaaa 33\ndevice 189 D cccccccc 35\n  aaaaaaaa pending\n  cccccccc pending",
+		},
+		{
+			"what only the other side may send behind it", func(t *talk) *talk { return t.atOnce(0, text+"|", "Cbbbbbbbb"+other+"|", data("cccccccc", "")+"|") },
+			"device 146 O aaaaaaaa 33\ndevice 212 D cccccccc 35\n  aaaaaaaa pending\n  cccccccc pending",
+		},
+		{
+			"a few bytes behind it", func(t *talk) *talk { return t.atOnce(0, text+"|", "Head|", data("cccccccc", "")+"|") },
+			"device 146 O aaaaaaaa 33\ndevice 183 D cccccccc 35\n  aaaaaaaa pending\n  cccccccc pending",
+		},
+		{
+			"the start of one behind it", func(t *talk) *talk { return t.atOnce(0, text+"|", "Hbbbbbbbb"+other[:15]).end(0) },
+			"device 146 O aaaaaaaa 33\n  aaaaaaaa pending",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := c.talk(in(fromSYN()).gap(0, 50)).close()
+			want := "! capture-gap device 96\n" + c.want
+			if got, _ = strings.CutPrefix(got, loggedIn); got != want {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
 		})
 	}

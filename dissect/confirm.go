@@ -623,9 +623,10 @@ func (h *half) firstStrong(vouched []byte) int64 {
 	if len(h.segs) < 2 {
 		return -1
 	}
-	if h.outdated() || h.scanned < h.pos {
-		h.scanned = h.pos
+	if h.outdated() {
+		h.scanned, h.refuted = h.pos, h.pos
 	}
+	h.scanned = max(h.scanned, h.pos)
 	v := h.sift()
 	if v == nil {
 		return h.scan(vouched)

@@ -98,6 +98,11 @@ func (h *half) pairRequest(s *settled) {
 	}
 	s.role, s.slot = asRequest, t.slot
 	t.excused = h.early[id] && !c.gapless()
+	if t.faint = h.faint; !t.faint && c.guesses {
+		h.requests.trust(&t.token)
+		h.peer.requests.trust(&t.token)
+	}
+	c.guesses = c.guesses || t.faint
 	h.enqueue(t)
 }
 
@@ -304,7 +309,7 @@ func (c *Dialogue) unanswered(h *half, t *transaction, timeout bool) {
 	c.explain(h, t, timeout)
 	h.requests.finish(t)
 	c.tellRequest(t.id)
-	if !t.excused && t.faults == 0 && !c.explained(h, t) {
+	if !t.excused && !t.faint && t.faults == 0 && !c.explained(h, t) {
 		c.emitViolation(c.noResponse(h, t, timeout))
 	}
 	if at := h.requests.done.remember(t, &c.d.stock); t.mayComeLate() {

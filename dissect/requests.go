@@ -19,6 +19,7 @@ type transaction struct {
 	// later one is over.
 	hidden  bool
 	excused bool // something else explains that it is not answered
+	faint   bool // it may be the rest of something behind a gap, as long as no other packet has its token
 	claimed bool // a response to nothing may have been meant for it
 	lacking bool // some of the request's bytes were never captured: they are zero in raw
 	fresh   bool // no other one with its session ID was remembered or outstanding when it came, nor did one come since
@@ -204,6 +205,16 @@ func (r *requests) excuse() {
 		t.excused = true
 	}
 }
+
+// trust takes the latest requests that wait and carry a token for what they seem to be.
+func (r *requests) trust(t *token) {
+	for x, n := r.last, 0; x != nil && n < maxTrusted; x, n = x.prev, n+1 {
+		x.faint = x.faint && x.token != *t
+	}
+}
+
+// maxTrusted bounds how many are looked at.
+const maxTrusted = 16
 
 // push adds an outstanding request, the latest of its session ID.
 func (r *requests) push(t *transaction) {

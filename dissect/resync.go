@@ -32,7 +32,8 @@ func (h *half) resync() bool {
 		}
 		switch found, certain := h.startsAt(x); found {
 		case yes:
-			h.faint = !certain && h.adrift == quietly
+			// A capture starts between packets rather than in one, and the two bytes of a data packet's length are more than chance.
+			h.faint = h.adrift == quietly && !certain && x > 0 && h.at(x)[0] != 'D'
 			h.skipTo(x)
 			return true
 		case notYet:
@@ -172,13 +173,52 @@ func (h *half) mayStart(x, y int64) answer {
 	return no
 }
 
+// isRest reports whether no packet can start at the boundary, of which it is not sure that one does.
+func (h *half) isRest() bool {
+	if h.buf[0] != 'L' && h.strong(h.pos, nil) == yes {
+		h.faint = false
+		return false
+	}
+	if !protocol.MaySend(h.side(), h.buf[0]) || len(h.buf) >= protocol.HeaderSize && !h.plausible(h.buf) {
+		return true
+	}
+	y := h.strongNear()
+	return y >= 0 && h.reachesOver(h.pos, y)
+}
+
+// maxFaint is how many bytes a packet has, at most, whose length is no more than one byte.
+const maxFaint = 58 + 255
+
+// strongNear returns the first strong match behind the boundary that such a packet might have inside, or -1.
+func (h *half) strongNear() int64 {
+	for y := h.pos + 1; y < min(h.pos+maxFaint, h.seen()); y++ {
+		if h.strong(y, nil) == yes {
+			return y
+		}
+	}
+	return -1
+}
+
+// faithful keeps the readings that accuse nobody and have no strong match inside. Two bytes that tell a length are more than chance: stray bytes
+// behind what they tell are no accusation without evidence.
+func (h *half) faithful(list []candidate) []candidate {
+	y := h.strongNear()
+	kept := list[:0]
+	for i := range list {
+		if c := &list[i]; (c.kind == vendor || c.kind == stray && c.layout.Shape().LengthWidth == 2) && (y < 0 || c.end <= y) {
+			kept = append(kept, *c)
+		}
+	}
+	return kept
+}
+
 // nearlyWrite reports whether a packet at x with a length of its own ends a few stray bytes before the
 // end of a write, and no further than to the strong match at y, if that is not 0. One that this side may not send has to be in that write from its start on. Behind a gap, the single byte
-// of a login's length is not enough.
+// of a login's length is not enough for stray bytes.
 func (h *half) nearlyWrite(x, y int64) bool {
-	letter := h.at(x)[0]
+	letter, most := h.at(x)[0], int64(maxStray)
 	if letter == 'L' && h.adrift == quietly {
-		return false
+		most = 0
 	}
 	var buf [8]candidate
 	list := h.vendorEnds(buf[:0], x, h.requestLetter(h.at(x)))
@@ -187,7 +227,7 @@ func (h *half) nearlyWrite(x, y int64) bool {
 		if c.end < 0 || c.layout.Shape().LengthWidth == 0 || y > 0 && c.end > y || !protocol.MaySend(h.side(), letter) && h.writesWithin(x, c.end) {
 			continue
 		}
-		for k := int64(0); k <= maxStray && c.end+k <= h.seen(); k++ {
+		for k := int64(0); k <= most && c.end+k <= h.seen(); k++ {
 			if h.writeEnd(c.end + k) {
 				_, gap := h.gapIn(x, c.end+k)
 				return !gap

@@ -69,6 +69,7 @@ func (h *half) accept(c *candidate, g grade) {
 	}
 	_, gap := h.gapIn(c.end, h.seen())
 	h.shaky = g != strong && s.Missing > 0 || g <= weak && gap || g == none && h.ended == fileEnded
+	h.faint = h.faint && g < good
 	h.advance(c.end)
 }
 
@@ -275,12 +276,17 @@ func (h *half) whyCut(end int64) string {
 // publish judges the packet's content, pairs it, and emits its records.
 func (h *half) publish(s *settled, g grade, tok []byte) {
 	h.c.weighFrame(s, g)
-	h.checkFields(s)
+	if !h.faint {
+		h.checkFields(s)
+	}
 	if !s.legal {
 		s.blameFor(protocol.WrongDirection, "the %s sent a %s packet (%c), which only the %s may send", h.side(), protocol.Name(s.Letter), s.Letter, h.side().Other())
 		h.doubt(h.pos, nil)
 	}
 	h.pair(s)
+	if h.faint && s.Letter != 'R' { // it may be none
+		s.faults, s.Violations = s.faults[:0], nil
+	}
 	if len(s.faults) > 0 {
 		s.numbered()
 	}

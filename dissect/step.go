@@ -16,6 +16,9 @@ func (h *half) step() bool {
 	if len(protocol.ByLetter(h.buf[0])) == 0 {
 		return h.loseStep()
 	}
+	if h.faint && h.isRest() {
+		return h.loseStep()
+	}
 	if h.buf[0] != 'R' && h.c.forced == 0 && len(h.buf) < maxWait && h.peer.answersBefore(h) {
 		return false // what the answer does is to be known first
 	}
@@ -71,7 +74,7 @@ func (h *half) passGap() bool {
 // loseStep goes on out of step: what stands at the boundary is no packet.
 func (h *half) loseStep() bool {
 	h.adrift = loudly
-	if h.shaky {
+	if h.shaky || h.faint {
 		h.adrift = quietly
 	}
 	h.scanned, h.missed = h.pos, h.pos+1
@@ -84,7 +87,7 @@ func (h *half) fast() bool {
 	list := protocol.ByLetter(h.buf[0])
 	l := list[0]
 	sh := l.Shape()
-	if len(list) > 1 || len(l.Tail) > 0 || !sh.HasToken && len(h.peer.buf) > 0 || len(h.segs) != 1 || h.gaps || len(h.buf) < sh.Fixed {
+	if h.faint || len(list) > 1 || len(l.Tail) > 0 || !sh.HasToken && len(h.peer.buf) > 0 || len(h.segs) != 1 || h.gaps || len(h.buf) < sh.Fixed {
 		return false
 	}
 	n := sh.Fixed
@@ -163,6 +166,9 @@ func (h *half) reason() bool {
 	}
 	var space [16]candidate
 	list := h.candidates(space[:0], r)
+	if h.faint {
+		list = h.faithful(list)
+	}
 	c, g, v := h.choose(list, r)
 	if (g == none || c.kind != vendor) && h.shortWrites(r) {
 		return true
@@ -222,6 +228,8 @@ func (h *half) abandon(list []candidate) bool {
 	case h.ended == fileEnded:
 		h.doubt(h.pos, nil)
 		h.advance(h.seen())
+	case h.over() && h.faint:
+		h.dropTo(h.seen())
 	case h.over() && len(h.buf) >= protocol.HeaderSize:
 		h.truncate(h.seen(), list)
 	default:
@@ -232,7 +240,7 @@ func (h *half) abandon(list []candidate) bool {
 
 // shortEnd settles 1 to 8 bytes after which nothing came.
 func (h *half) shortEnd() bool {
-	if _, gap := h.gapIn(h.pos, h.seen()); gap || h.ended == fileEnded {
+	if _, gap := h.gapIn(h.pos, h.seen()); gap || h.ended == fileEnded || h.faint && h.over() {
 		h.dropTo(h.seen())
 		return true
 	}
@@ -246,7 +254,7 @@ func (h *half) shortEnd() bool {
 
 // shortWrites settles writes of 1 to 8 bytes that start with a letter and never became a packet.
 func (h *half) shortWrites(r reply) bool {
-	if _, gap := h.gapIn(h.pos, h.seen()); gap {
+	if _, gap := h.gapIn(h.pos, h.seen()); gap || h.faint {
 		return false
 	}
 	x := h.firstStrong(nil)

@@ -53,7 +53,7 @@ func (c *Dialogue) ease() {
 
 // calm reports whether nothing is in doubt in a direction.
 func (h *half) calm() bool {
-	return h.adrift == inStep && !h.gaps && !h.stalled && h.ended == running && !h.silent && len(h.buf) == 0 && !h.midWrite && !h.shaky &&
+	return h.adrift == inStep && !h.gaps && !h.stalled && h.ended == running && !h.silent && len(h.buf) == 0 && !h.midWrite && !h.shaky && !h.faint &&
 		h.early == nil && (h.fromStart || h.began != 0)
 }
 
