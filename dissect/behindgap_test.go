@@ -1,6 +1,7 @@
 package dissect
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -146,5 +147,23 @@ func TestFaintPacketsAccuseNobody(t *testing.T) {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
 		})
+	}
+}
+
+// A response to a command that was never captured has no tail that is a row of packets, though one of them starts with a letter that tells
+// its length.
+func TestRowBehindALostCommand(t *testing.T) {
+	row := ""
+	for _, id := range []string{"lost0001", "lost0002", "lost0003", "lost0004", "lost0005", "command1"} {
+		row += ok(id)
+	}
+	got := in(fromSYN()).gap(1, 165).server("Ccommand1" + tok).device(row + "Oaaaaaaaa" + tok).wait(2 * time.Second).close()
+	want := "! capture-gap server 44\nserver 209 C command1 33\n"
+	for i, id := range []string{"lost0001", "lost0002", "lost0003", "lost0004", "lost0005"} {
+		want += fmt.Sprintf("device %d R %s 10\n  %s orphan\n", 96+10*i, id, id)
+	}
+	want += "device 146 R command1 10\n  command1 answered\ndevice 156 O aaaaaaaa 33\n  aaaaaaaa pending"
+	if got, _ = strings.CutPrefix(got, loggedIn); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

@@ -178,6 +178,9 @@ func number(b []byte, width int, little bool) int {
 // candidates appends all readings of the packet at the boundary in order of preference.
 func (h *half) candidates(list []candidate, r reply) []candidate {
 	list = h.vendorEnds(list, h.pos, h.requestLetter(h.buf))
+	if !h.c.gapless() {
+		list = h.preferRow(list)
+	}
 	n := len(list)
 	if h.buf[0] == 'R' && !h.c.gapless() && h.requestLetter(h.buf) == 0 {
 		return list // its shape is not known, so nothing can be wrong with it
@@ -192,6 +195,29 @@ func (h *half) candidates(list []candidate, r reply) []candidate {
 		list = h.strayEnds(list, &list[i])
 	}
 	return h.preferWhole(h.writeBounds(list, n, r), n)
+}
+
+// preferRow drops a tail if whole packets lead from where it starts to a strong match inside, or, from a response on, to where it ends: where requests
+// were never captured, their answers are no strong matches, and a tail's single byte of length may end anywhere by chance.
+func (h *half) preferRow(list []candidate) []candidate {
+	kept := list[:0]
+	for i := range list {
+		c := list[i]
+		if n := len(kept); c.tail && n > 0 && kept[n-1].open && h.isRow(kept[n-1].end, c.end) {
+			kept[n-1].leads = true
+			continue
+		}
+		kept = append(kept, c)
+	}
+	return kept
+}
+
+// isRow reports whether what a tail would be, its length first, is such a row.
+func (h *half) isRow(from, to int64) bool {
+	if from+protocol.HeaderSize >= h.seen() || to <= from || !protocol.MaySend(h.side(), h.at(from)[0]) {
+		return false
+	}
+	return h.leadsToStrong(from, min(to, h.seen())) || h.at(from)[0] == 'R' && to <= h.seen() && h.reaches(from, to)
 }
 
 // preferWhole drops deviant readings of what can be read as a row of the vendor's packets: what
@@ -245,7 +271,14 @@ func (h *half) answersUnseen(vendors []candidate, target int64) bool {
 const maxReach = 256
 
 // reaches reports whether whole and plausible vendor's packets lead from x exactly to the target.
-func (h *half) reaches(x, target int64) bool {
+func (h *half) reaches(x, target int64) bool { return h.row(x, target, false) }
+
+// leadsToStrong reports whether such packets, at least one, lead from x to a strong match before the target.
+func (h *half) leadsToStrong(x, target int64) bool { return h.row(x, target, true) }
+
+// row follows whole and plausible vendor's packets from x on, and reports whether they come to the target, or to a strong match before it.
+func (h *half) row(x, target int64, match bool) bool {
+	first := x
 	var offsets [maxReach]int64
 	todo := append(offsets[:0], x)
 	var seen visited
@@ -256,11 +289,14 @@ func (h *half) reaches(x, target int64) bool {
 		if seen.has(x) || !protocol.MaySend(h.side(), b[0]) || !h.plausible(b) {
 			continue
 		}
+		if match && x > first && h.strong(x, nil) == yes {
+			return true
+		}
 		seen.add(x)
 		list := h.vendorEnds(space[:0], x, h.requestLetter(b))
 		for i := range list {
 			end := list[i].end
-			if end == target {
+			if end == target && !match {
 				return true
 			}
 			if end > x && end < target {
