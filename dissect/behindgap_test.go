@@ -167,3 +167,15 @@ func TestRowBehindALostCommand(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
+
+// Where a response ends to a command that was never captured is a guess if no write ends there: what seems to stand behind it accuses nobody.
+func TestGuessedEndAccusesNobody(t *testing.T) {
+	tail := "O" + "aaaaaaaa" + other + "Cbbbbbbbb" + strings.Repeat("text", 6) + "and so on..."
+	got := in(fromSYN()).gap(1, 165).piece(0, ok("lost0001")+tail+"Hbeatbeat"+tok[:9]).gap(0, 14).device(data("cccccccc", "")).wait(2 * time.Second).close()
+	if strings.Contains(strings.ReplaceAll(got, "! capture-gap", ""), "!") {
+		t.Errorf("got\n%s", got)
+	}
+	if want := "\ndevice 216 D cccccccc 35\n"; !strings.Contains(got, want) {
+		t.Errorf("got\n%s\nwithout%s", got, want)
+	}
+}

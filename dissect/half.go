@@ -48,7 +48,7 @@ type half struct {
 	silent    bool  // no bytes for the response timeout
 	shaky     bool  // the end of the packet before the boundary is only likely, because of a gap or the capture's end
 	midWrite  bool  // the boundary stands inside a write
-	faint     bool  // behind a gap, what stands at the boundary may be the rest of something
+	faint     bool  // what stands at the boundary may be no packet: it only fits the shape of one behind a gap, or the end before it is a guess
 	adrift    drift // out of step
 	scanned   int64 // no packet starts before this offset, by what is known so far
 

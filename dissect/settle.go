@@ -69,7 +69,8 @@ func (h *half) accept(c *candidate, g grade) {
 	}
 	_, gap := h.gapIn(c.end, h.seen())
 	h.shaky = g != strong && s.Missing > 0 || g <= weak && gap || g == none && h.ended == fileEnded
-	h.faint = h.faint && g < good
+	// Where packets were never captured, an end in the middle of a write that nothing confirms is a guess.
+	h.faint = h.faint && g < good || g == none && h.buf[0] != 'D' && !h.writeEnd(c.end) && !h.c.gapless()
 	h.advance(c.end)
 }
 
