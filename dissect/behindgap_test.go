@@ -179,3 +179,11 @@ func TestGuessedEndAccusesNobody(t *testing.T) {
 		t.Errorf("got\n%s\nwithout%s", got, want)
 	}
 }
+
+// What may be the rest of a payload does not tell who is who.
+func TestFaintPacketTellsNoSide(t *testing.T) {
+	k := newTalk(Options{}, Opening{}).device("rest", "Caaaaaaaa"+strings.Repeat("text", 6), data("bbbbbbbb", ""), data("cccccccc", "")).server(ok("bbbbbbbb"), ok("cccccccc"))
+	if got := k.close(); !strings.Contains(got, "device 37 D bbbbbbbb 35") || strings.Contains(got, "! wrong-direction") {
+		t.Errorf("got\n%s", got)
+	}
+}

@@ -108,7 +108,9 @@ func (h *half) frame(l *protocol.Layout, end int64) *settled {
 	if g, ok := h.gapIn(h.pos+1, h.pos+int64(1+len(f.SessionID))); ok {
 		f.SessionID = f.SessionID[:max(0, g.start-h.pos-1)]
 	}
-	h.c.learnSide(h.dir, raw[0])
+	if !h.faint {
+		h.c.learnSide(h.dir, raw[0])
+	}
 	s := &d.scratch
 	s.Frame, s.h, s.faults, s.legal = f, h, s.faults[:0], protocol.MaySend(h.side(), raw[0])
 	s.then, s.blamable, s.old, s.since = 0, false, nil, 0
