@@ -187,3 +187,14 @@ func TestFaintPacketTellsNoSide(t *testing.T) {
 		t.Errorf("got\n%s", got)
 	}
 }
+
+// The session IDs of a command and of a request may end with the letters of a response and of a request: then the tokens behind them look like the
+// same session ID.
+func TestTokensAreNoSessionIDs(t *testing.T) {
+	long := data("second--", "yyHrequestD"+tok+strings.Repeat("y", 100))
+	got := in(fromSYN()).device(data("firstone", "x")).piece(0, long[:80]).
+		atOnce(1, ok("firstone")+"CcommandR"+tok[:11]).gap(1, 12).atOnce(1, "Ccommand2"+tok+"|").wait(2 * time.Second).device(long[80:]).close()
+	if strings.Contains(strings.ReplaceAll(got, "! capture-gap", ""), "!") || !strings.Contains(got, "C command2 33") {
+		t.Errorf("got\n%s", got)
+	}
+}

@@ -226,7 +226,7 @@ func (h *half) strongResponse(b []byte) answer {
 		if h.peer.requests.outstanding(id) {
 			return yes
 		}
-		if h.peer.asks(id[:]) {
+		if h.peer.asks(id[:]) && !h.c.knowsStart(id[:]) { // where a request's session ID ends with a letter, its token seems to be one
 			return yes
 		}
 		return no
