@@ -182,7 +182,8 @@ func TestGuessedEndAccusesNobody(t *testing.T) {
 
 // What may be the rest of a payload does not tell who is who.
 func TestFaintPacketTellsNoSide(t *testing.T) {
-	k := newTalk(Options{}, Opening{}).device("rest", "Caaaaaaaa"+strings.Repeat("text", 6), data("bbbbbbbb", ""), data("cccccccc", "")).server(ok("bbbbbbbb"), ok("cccccccc"))
+	rest := "Caaaaaaaa" + strings.Repeat("text", 6)
+	k := newTalk(Options{}, Opening{}).device("rest", rest, data("bbbbbbbb", ""), data("cccccccc", "")).server(ok("bbbbbbbb"), ok("cccccccc"))
 	if got := k.close(); !strings.Contains(got, "device 37 D bbbbbbbb 35") || strings.Contains(got, "! wrong-direction") {
 		t.Errorf("got\n%s", got)
 	}

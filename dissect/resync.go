@@ -213,8 +213,8 @@ func (h *half) faithful(list []candidate) []candidate {
 }
 
 // nearlyWrite reports whether a packet at x with a length of its own ends a few stray bytes before the
-// end of a write, and no further than to the strong match at y, if that is not 0. One that this side may not send has to be in that write from its start on. Behind a gap, the single byte
-// of a login's length is not enough for stray bytes.
+// end of a write, and no further than to the strong match at y, if that is not 0. One that this side may not send has to be in that
+// write from its start on. Behind a gap, the single byte of a login's length is not enough for stray bytes.
 func (h *half) nearlyWrite(x, y int64) bool {
 	letter, most := h.at(x)[0], int64(maxStray)
 	if letter == 'L' && h.adrift == quietly {
