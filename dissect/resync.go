@@ -129,7 +129,7 @@ func (h *half) startsAt(x int64) (found answer, certain bool) {
 	}
 	found = match
 	if match != yes && h.segStart(x) && !h.looseLogin(x) {
-		found = max(match, h.mayStart(x, 0))
+		found = max(match, h.leadsOn(x, 0))
 	}
 	if found == no {
 		return no, false
@@ -143,7 +143,7 @@ func (h *half) startsAt(x int64) (found answer, certain bool) {
 	case match == yes || found == match:
 		return match, match == yes
 	}
-	return max(match, h.mayStart(x, y)), false
+	return max(match, h.leadsOn(x, y)), false
 }
 
 // looseLogin reports whether what may be a login at x is no write of its own: a length of one byte ends somewhere by chance.
@@ -151,9 +151,9 @@ func (h *half) looseLogin(x int64) bool {
 	return h.at(x)[0] == 'L' && !h.opensWrite(x) && x != h.behindGap
 }
 
-// mayStart reports whether a segment that starts with a legal letter fits a vendor's shape, and leads on no further than to the
+// leadsOn reports whether a segment that starts with a legal letter fits a vendor's shape, and leads on no further than to the
 // strong match at y, if that is not 0.
-func (h *half) mayStart(x, y int64) answer {
+func (h *half) leadsOn(x, y int64) answer {
 	b := h.at(x)
 	h.budget, h.limit = maxReach, y
 	l := h.chain(x, nil, 8)

@@ -178,6 +178,10 @@ func (h *half) reason() bool {
 	}
 	switch v {
 	case settle:
+		if gap, ok := h.gapIn(h.pos, c.end); ok && g == none && h.inner(c) {
+			h.dropTo(gap.start) // what the gap took makes the packet seem to reach over the one that stands behind it
+			return true
+		}
 		h.accept(c, g)
 		return true
 	case wait:
