@@ -513,7 +513,7 @@ func (h *half) choose(list []candidate, r reply) (*candidate, grade, verdict) {
 		if haves[i] == strong {
 			return &list[i], strong, settle
 		}
-		if best < 0 || h.better(list[i].kind, haves[i], list[best].kind, haves[best]) {
+		if best < 0 || list[i].better(haves[i], &list[best], haves[best]) {
 			best = i
 		}
 	}
@@ -531,7 +531,7 @@ func (h *half) choose(list []candidate, r reply) (*candidate, grade, verdict) {
 		limit = best
 	}
 	for i := range list[:limit] {
-		if h.better(list[i].kind, mays[i], list[best].kind, haves[best]) {
+		if list[i].better(mays[i], &list[best], haves[best]) {
 			return nil, none, wait
 		}
 	}
@@ -563,11 +563,11 @@ func (h *half) mayHold(vendors []candidate, mays []grade, c *candidate) bool {
 
 // better reports whether a reading goes before an earlier one: the vendor's, if confirmed at
 // all, gives way only to a strong match, and a payload with no length to one that stands behind stray bytes in it.
-func (h *half) better(k kind, have grade, bestKind kind, best grade) bool {
-	if bestKind == lengthless && k == stray && have == good {
+func (c *candidate) better(have grade, than *candidate, best grade) bool {
+	switch {
+	case than.kind == lengthless && c.kind == stray && have == good && c.end < than.end:
 		return true
-	}
-	if bestKind == vendor && k != vendor && best > none && have < good {
+	case than.kind == vendor && c.kind != vendor && best > none && have < good:
 		return false
 	}
 	return have > best

@@ -473,7 +473,7 @@ func (h *half) fits(c *candidate, r reply) (have, may grade) {
 		return fit, fit
 	case l&mayLead != 0 && r.there && r.seen > c.end && h.mayStart(c.end):
 		return fit, fit // the next one had begun when the peer answered
-	case l&mayLead != 0:
+	case l&mayLead != 0 && !h.breaksOff(c):
 		return none, fit
 	case l&leadsStrange != 0:
 		return weak, weak

@@ -30,6 +30,16 @@ const (
 	bareCommand = "Ccommand1" + tok
 )
 
+// What is cut off behind the answer to a login does not hold up the command that comes after it, nor its answer.
+func TestCutOffBehindALogin(t *testing.T) {
+	k := fromSYN().device(login).server(ack, "Ccutoff--", "Caaaaaaaa"+tok).device(ok("aaaaaaaa")).wait(5 * time.Second).device(data("bbbbbbbb", ""))
+	want := "device 0 L session1 61\nserver 0 R session1 34\n  session1 answered\nserver 34 C cutoff-- 9 missing 24\n! truncated-packet server 34\n" +
+		"server 43 C aaaaaaaa 33\ndevice 61 R aaaaaaaa 10\n  aaaaaaaa answered\ndevice 71 D bbbbbbbb 35\n  bbbbbbbb pending"
+	if got := k.close(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 // A packet in a write of its own is whole, even where the next one breaks off.
 func TestWholeBeforeWhatBreaksOff(t *testing.T) {
 	next := data("aaaaaaaa", "hello")
