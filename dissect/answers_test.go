@@ -163,3 +163,68 @@ func TestAnswerBehindAnswers(t *testing.T) {
 		s.play(t)
 	}
 }
+
+// An answer waits for its request as long as an answer to nothing stands before that, though its own direction has ended.
+func TestAnswerOfAnEndedDirection(t *testing.T) {
+	const (
+		rest    = 3 * time.Second
+		command = "Ccommand1" + tok
+		orphan  = "server 44 R orphan-- 10\n! orphan-response server 44\n  orphan-- orphan\n"
+		ours    = "device 96 R command1 10\n  command1 answered"
+	)
+	logout := "Ologout--" + tok
+	for _, s := range []script{
+		{
+			"of the device", func(k *talk) *talk {
+				return k.server(ok("orphan--"), command+"\x02on").device(ok("command1")).end(0).wait(rest)
+			},
+			orphan + "server 54 C command1 36\n" + ours,
+		},
+		{
+			"to a command without a tail", func(k *talk) *talk { return k.server(ok("orphan--"), command).device(ok("command1")).end(0).wait(rest) },
+			orphan + "server 54 C command1 33\n" + ours,
+		},
+		{
+			"behind two answers to nothing", func(k *talk) *talk {
+				return k.server(ok("orphan--")).wait(500*time.Millisecond).server(ok("orphan-2"), command).device(ok("command1")).end(0).wait(rest)
+			},
+			orphan + "server 54 R orphan-2 10\n! orphan-response server 54\n  orphan-2 orphan\nserver 64 C command1 33\n" + ours,
+		},
+		{
+			"the other direction ends, too", func(k *talk) *talk {
+				return k.server(ok("orphan--"), command).device(ok("command1")).end(0).wait(rest).end(1)
+			},
+			orphan + "server 54 C command1 33\n" + ours,
+		},
+		{
+			"of the server", func(k *talk) *talk {
+				return k.device(ok("orphan--"), data("aaaaaaaa", "x")).server(ok("aaaaaaaa")).end(1).wait(rest)
+			},
+			"device 96 R orphan-- 10\n! orphan-response device 96\n  orphan-- orphan\ndevice 106 D aaaaaaaa 36\nserver 44 R aaaaaaaa 10\n  aaaaaaaa answered",
+		},
+		{
+			"the answer to nothing was meant for the one request", func(k *talk) *talk {
+				k.device(data("aaaaaaaa", "x")).server(ok("orphan--")).device("Hbeatbeat" + tok + "\x01x").server(ok("beatbeat"))
+				return k.device(logout).server(ok("logout--")).end(0).wait(40 * time.Second)
+			},
+			"device 96 D aaaaaaaa 36\nserver 44 R orphan-- 10\ndevice 132 H beatbeat 35\nserver 54 R beatbeat 10\n  beatbeat answered\n" +
+				"device 167 O logout-- 33\nserver 64 R logout-- 10\n  logout-- answered\n! session-id-not-echoed server 44\n  aaaaaaaa answered",
+		},
+		{
+			"none comes, and the time is over", func(k *talk) *talk {
+				return k.server(ok("orphan--")).device(data("aaaaaaaa", "x")).server(ok("aaaaaaaa")).device(logout).end(0).wait(40 * time.Second)
+			},
+			orphan + "device 96 D aaaaaaaa 36\nserver 54 R aaaaaaaa 10\n  aaaaaaaa answered\ndevice 132 O logout-- 33\n" +
+				"! no-response device 132\n  logout-- unanswered",
+		},
+		{
+			"none comes to a command", func(k *talk) *talk {
+				return k.device(ok("orphan--")).server("Caaaaaaaa" + tok + "\x02on").device(ok("aaaaaaaa")).server(command + "\x02on").end(1).wait(40 * time.Second)
+			},
+			"device 96 R orphan-- 10\n! orphan-response device 96\n  orphan-- orphan\nserver 44 C aaaaaaaa 36\nserver 80 C command1 36\n" +
+				"device 106 R aaaaaaaa 10\n  aaaaaaaa answered\n! no-response server 80\n  command1 unanswered",
+		},
+	} {
+		s.play(t)
+	}
+}

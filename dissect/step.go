@@ -124,11 +124,11 @@ func (h *half) holds() bool {
 	if _, ok := p.doubtful[id]; ok || p.requests.letterOf(id) != 0 || h.c.forced > 1 {
 		return false
 	}
-	if p.ended != running {
-		return len(p.buf) > 0 && (h.c.forced == 0 || p.asks(id[:]))
+	if p.ended != running && (len(p.buf) == 0 || h.c.forced > 0) {
+		return len(p.buf) > 0 && p.asks(id[:])
 	}
 	if h.waits() {
-		return true
+		return true // as long as there is something that may hold its request, or may yet come
 	}
 	return p.mayHide(h.segs[0].packet) || x >= 0 && h.outlasts(p)
 }
