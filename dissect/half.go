@@ -49,6 +49,7 @@ type half struct {
 	shaky     bool  // the end of the packet before the boundary is only likely, because of a gap or the capture's end
 	midWrite  bool  // the boundary stands inside a write
 	faint     bool  // what stands at the boundary may be no packet: it only fits the shape of one behind a gap, or the end before it is a guess
+	pushes    bool  // a segment with PSH was seen, or what went the short way
 	adrift    drift // out of step
 	scanned   int64 // no packet starts before this offset, by what is known so far
 
@@ -100,8 +101,8 @@ func (h *half) side() protocol.Side { return h.c.side(h.dir) }
 
 // add appends bytes that continue the stream at an offset. A part of the stream and where it comes from are written by parts, as in Form.cut.
 func (h *half) add(b []byte, p *Part) {
-	if len(h.buf) == 0 && p.Offset > h.pos {
-		h.pos = p.Offset
+	if len(h.buf) == 0 {
+		h.begin(p)
 	}
 	h.grow(len(b))
 	if h.segs == nil {
@@ -113,11 +114,21 @@ func (h *half) add(b []byte, p *Part) {
 	*s = segment{}
 	s.start, s.end, s.time, s.packet, s.push = p.Offset, p.Offset+int64(len(b)), p.Time, p.Packet, p.Push
 	h.silent = false
+	h.pushes = h.pushes || p.Push
 	if h.began == 0 {
 		h.began = p.Time
 	}
 	h.lastTime = max(h.lastTime, p.Time)
 	h.latest = max(h.latest, p.Packet)
+}
+
+// begin begins what waits with a part. In a direction that tells no write's end, a segment is a write of its own if the peer has said something
+// since what was before it.
+func (h *half) begin(p *Part) {
+	h.pos = max(h.pos, p.Offset)
+	if h.midWrite && !h.pushes && h.peer.latest > h.latest {
+		h.midWrite = false
+	}
 }
 
 // mayHide reports whether a hole of this direction, which may still fill, can hold what was sent before a

@@ -65,6 +65,7 @@ func (c *Dialogue) leave() {
 	c.easy = false
 	for i := range c.half {
 		h, w := &c.half[i], &c.wait[i]
+		h.pushes = h.pushes || h.scanned < h.pos
 		h.scanned = max(h.scanned, h.pos)
 		if w.size > 0 {
 			if w.acked > 0 {
