@@ -1,9 +1,12 @@
 package dissect
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nubishark/nubishark/protocol"
 )
 
 // script is a conversation of which all is known that is concluded.
@@ -223,6 +226,72 @@ func TestAnswerOfAnEndedDirection(t *testing.T) {
 			},
 			"device 96 R orphan-- 10\n! orphan-response device 96\n  orphan-- orphan\nserver 44 C aaaaaaaa 36\nserver 80 C command1 36\n" +
 				"device 106 R aaaaaaaa 10\n  aaaaaaaa answered\n! no-response server 80\n  command1 unanswered",
+		},
+	} {
+		s.play(t)
+	}
+}
+
+// A response with its own session ID in its tail is whole: behind it, its request waits no longer. One that stands where it may end, or in a write of its
+// own, is a second one.
+func TestResponseWithItsSessionIDInItsTail(t *testing.T) {
+	const (
+		command = "Ccommand1" + tok + "\x02on"
+		one     = "server 44 C command1 36\n"
+		rest    = 2 * time.Second
+	)
+	twice := func(at int) string {
+		return fmt.Sprintf("device %d R command1 10\n! duplicate-response device %d\n", at, at)
+	}
+	next := data("bbbbbbbb", "y")
+	then := func(at int) string { return fmt.Sprintf("device %d D bbbbbbbb 36\n  bbbbbbbb pending", at) }
+	for _, s := range []script{
+		{
+			"behind some text", func(k *talk) *talk {
+				return k.server(command).device(ok("command1") + "\x20ack:Rcommand1 done, thank you...").wait(rest).device(next)
+			},
+			one + "device 96 R command1 43\n  command1 answered\n" + then(139),
+		},
+		{
+			"first", func(k *talk) *talk {
+				return k.server(command).device(ok("command1") + "\x0fRcommand1 done!").wait(rest).device(next)
+			},
+			one + "device 96 R command1 26\n  command1 answered\n" + then(122),
+		},
+		{
+			"and it was captured before its request", func(k *talk) *talk {
+				return k.device(ok("command1") + "\x0fRcommand1 done!").server(command).wait(rest).device(next)
+			},
+			one + "device 96 R command1 26\n  command1 answered\n" + then(122),
+		},
+		{
+			"cut inside", func(k *talk) *talk {
+				return k.server(command).piece(0, ok("command1")+"\x0f").device("Rcommand1 done!").wait(rest).device(next)
+			},
+			one + "device 96 R command1 26\n  command1 answered\n" + then(122),
+		},
+		{
+			"of the server", func(k *talk) *talk {
+				return k.device("Lsession2" + login[protocol.HeaderSize:]).server("Rsession2\x01" + tok + "\x15key:Rsession2 -------").wait(rest).device(next)
+			},
+			"device 96 L session2 61\n! login-repeated device 96\nserver 44 R session2 56\n  session2 answered\ndevice 157 D bbbbbbbb 36\n  bbbbbbbb pending",
+		},
+		{
+			"where it may end", func(k *talk) *talk { return k.server(command).device(ok("command1") + ok("command1") + next) },
+			one + "device 96 R command1 10\n  command1 answered\n" + twice(106) + then(116),
+		},
+		{
+			"in a write of its own", func(k *talk) *talk {
+				return k.server(command).device(ok("command1")+"{abcdefghijklm}", ok("command1"), next)
+			},
+			one + "device 96 R command1 25\n! length-missing device 96\n  command1 answered\n" + twice(121) + then(131),
+		},
+		{
+			"two requests have it", func(k *talk) *talk {
+				return k.server(command, command).device(ok("command1") + "\r\n" + ok("command1")).wait(rest)
+			},
+			one + "server 80 C command1 36\n! request-repeated server 80\ndevice 96 R command1 10\n  command1 answered\n! stray-bytes device 106\n" +
+				"device 108 R command1 10\n  command1 answered",
 		},
 	} {
 		s.play(t)

@@ -167,7 +167,7 @@ func (h *half) strong(x int64, vouched []byte) answer {
 	}
 	switch {
 	case letter == 'R':
-		return h.strongResponse(b)
+		return h.strongResponse(x, b)
 	case letter == 'L':
 		return h.strongLogin(x, b)
 	case len(protocol.ByLetter(letter)) > 0 && !h.startsID(x, b):
@@ -220,10 +220,10 @@ func (h *half) later() answer {
 	return notYet
 }
 
-func (h *half) strongResponse(b []byte) answer {
+func (h *half) strongResponse(x int64, b []byte) answer {
 	if len(b) >= protocol.HeaderSize {
 		id := sid(b[1:protocol.HeaderSize])
-		if h.peer.requests.outstanding(id) {
+		if t := h.peer.requests.find(id); t != nil && (t.older != nil || !h.inOwnTail(x, id, t.letter)) {
 			return yes
 		}
 		if h.peer.asks(id[:]) && !h.c.knowsStart(id[:]) { // where a request's session ID ends with a letter, its token seems to be one
@@ -238,6 +238,20 @@ func (h *half) strongResponse(b []byte) answer {
 		return h.later()
 	}
 	return no
+}
+
+// inOwnTail reports whether x is inside the write of the response at the boundary, behind what may be the length of its tail, and that response has
+// the session ID: behind it, the request is answered, and waits no longer.
+func (h *half) inOwnTail(x int64, id sid, request byte) bool {
+	if held, ok := h.heldResponse(); !ok || held != id || h.startsWrite(x) {
+		return false
+	}
+	for _, l := range protocol.ByLetter('R') {
+		if len(l.Tail) > 0 && x > h.pos+int64(l.Shape().Fixed) && h.applies(l, h.buf, request, h.pos) {
+			return true
+		}
+	}
+	return false
 }
 
 func (h *half) strongToken(b []byte, vouched []byte) answer {
