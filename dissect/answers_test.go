@@ -232,6 +232,94 @@ func TestAnswerOfAnEndedDirection(t *testing.T) {
 	}
 }
 
+// An answer that was captured in the middle of its request, where no write ends, tells nothing of where the request ends; where a write ends, it
+// does if no reading of the whole is confirmed.
+func TestAnswerInTheMiddleOfItsRequest(t *testing.T) {
+	const (
+		beat   = "Hbeatbeat" + tok
+		little = "Daaaaaaaa" + tok + "\x03\x00abc"
+		rest   = 10 * time.Second
+		failed = "server 44 R beatbeat 12\n! error-response server 44\n  beatbeat failed"
+		cut    = "device 96 H beatbeat 20 missing 13\n! truncated-packet device 96\n"
+		whole  = "device 96 H beatbeat 33\nserver 44 R beatbeat 10\n  beatbeat answered"
+		late   = "device 96 D aaaaaaaa 38\n! length-byte-order device 96\nserver 44 R aaaaaaaa 10\n  aaaaaaaa answered\ndevice 134 D bbbbbbbb 36\n  bbbbbbbb pending"
+	)
+	next := data("bbbbbbbb", "y")
+	second := "Lsession2" + login[protocol.HeaderSize:]
+	for _, s := range []script{
+		{
+			"a heartbeat", func(k *talk) *talk { return k.piece(0, beat[:20]).server(ok("beatbeat")).device(beat[20:]).wait(rest) },
+			whole,
+		},
+		{
+			"and the next packet", func(k *talk) *talk {
+				return k.piece(0, beat[:20]).server(ok("beatbeat")).device(beat[20:]).wait(rest).device(next)
+			},
+			whole + "\ndevice 129 D bbbbbbbb 36\n  bbbbbbbb pending",
+		},
+		{
+			"in two writes", func(k *talk) *talk { return k.device(beat[:20]).server(ok("beatbeat")).device(beat[20:]).wait(rest) },
+			whole,
+		},
+		{
+			"no write's end is told", func(k *talk) *talk {
+				return k.piece(0, beat[:20]).server(ok("beatbeat")).piece(0, beat[20:]).wait(rest)
+			},
+			whole,
+		},
+		{
+			"a command", func(k *talk) *talk {
+				return k.piece(1, "Ccommand1"+tok[:11]).device(ok("command1")).server(tok[11:]).wait(rest)
+			},
+			"server 44 C command1 33\ndevice 96 R command1 10\n  command1 answered",
+		},
+		{
+			"a login in three segments", func(k *talk) *talk {
+				return k.piece(0, second[:20]).server("Rsession2\x01"+tok).piece(0, second[20:40]).wait(2 * time.Second).device(second[40:]).wait(rest)
+			},
+			"device 96 L session2 61\n! login-repeated device 96\nserver 44 R session2 34\n  session2 answered",
+		},
+		{
+			"a length in the other byte order", func(k *talk) *talk {
+				return k.piece(0, little[:20]).server(ok("aaaaaaaa")).device(little[20:]).wait(rest).device(next)
+			},
+			late,
+		},
+		{
+			"and the answer before all of it", func(k *talk) *talk { return k.server(ok("aaaaaaaa")).device(little).wait(rest).device(next) },
+			late,
+		},
+		{
+			"in the payload, with a length in the other byte order", func(k *talk) *talk {
+				return k.piece(0, little[:36]).server(ok("aaaaaaaa")).device(little[36:]).wait(rest).device(next)
+			},
+			late,
+		},
+		{
+			"in a payload with no length", func(k *talk) *talk {
+				return k.piece(0, beat+"{\"t\":").server(ok("beatbeat")).device("21.25}").wait(rest).device(next)
+			},
+			"device 96 H beatbeat 44\n! length-missing device 96\nserver 44 R beatbeat 10\n  beatbeat answered\ndevice 140 D bbbbbbbb 36\n  bbbbbbbb pending",
+		},
+		{
+			"nothing follows", func(k *talk) *talk { return k.device(beat[:20]).server("Rbeatbeat\x00\x00\x02").wait(rest) },
+			cut + failed,
+		},
+		{
+			"nothing follows where no write's end is told", func(k *talk) *talk { return k.piece(0, beat[:20]).server("Rbeatbeat\x00\x00\x02").wait(rest) },
+			cut + failed,
+		},
+		{
+			"rubbish follows in a write of its own", func(k *talk) *talk {
+				return k.device(beat[:20]).server("Rbeatbeat\x00\x00\x02").device("+CREG: 1,2,3,4,5,6 blah").wait(rest).device(next)
+			},
+			cut + failed + "\n! unknown-type device 116\ndevice 139 D bbbbbbbb 36\n  bbbbbbbb pending",
+		},
+	} {
+		s.play(t)
+	}
+}
+
 // A response with its own session ID in its tail is whole: behind it, its request waits no longer. One that stands where it may end, or in a write of its
 // own, is a second one.
 func TestResponseWithItsSessionIDInItsTail(t *testing.T) {

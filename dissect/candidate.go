@@ -531,7 +531,7 @@ func (h *half) choose(list []candidate, r reply) (*candidate, grade, verdict) {
 		limit = best
 	}
 	for i := range list[:limit] {
-		if list[i].better(mays[i], &list[best], haves[best]) {
+		if list[i].better(mays[i], &list[best], haves[best]) || list[i].kind == vendor && mays[i] > none && h.cutsShort(&list[best]) {
 			return nil, none, wait
 		}
 	}
@@ -540,6 +540,12 @@ func (h *half) choose(list []candidate, r reply) (*candidate, grade, verdict) {
 	}
 	c, v := h.fallback(list)
 	return c, none, v
+}
+
+// cutsShort reports whether a reading leaves out some of what is always there of a packet, only because the peer's answer came: a vendor's reading
+// that may yet be confirmed goes before it, as the answer may have been captured too early.
+func (h *half) cutsShort(c *candidate) bool {
+	return c.kind == writeBound && c.answered && c.end-h.pos < int64(c.layout.Shape().Fixed)
 }
 
 // mayHold reports whether the packet that stands behind stray bytes may be what a tail holds: a strong match may yet start where that ends, as

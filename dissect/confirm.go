@@ -55,6 +55,23 @@ func (h *half) reply(id sid) reply {
 	return reply{there: true, seen: h.seenBefore(first.packet), old: h.c.d.now-first.time >= second}
 }
 
+// tooEarly reports whether the peer's answer to the packet at the boundary was captured in the middle of it, so that it tells nothing of where the
+// packet ends: more came behind what had been seen, no write ends there, and no reading of a length does. Where a direction tells no write's end,
+// that is known only of what is always there of a packet.
+func (h *half) tooEarly(list []candidate, r reply) bool {
+	fixed := h.pos + int64(protocol.ByLetter(h.buf[0])[0].Shape().Fixed)
+	if !r.there || r.seen < h.pos || r.seen >= h.seen() || r.seen >= fixed && !h.pushes || r.seen > h.pos && h.writeEnd(r.seen) {
+		return false
+	}
+	for i := range list {
+		if c := &list[i]; c.end == r.seen && c.kind != lengthless && c.kind != writeBound {
+			return false
+		}
+	}
+	_, gap := h.gapIn(h.pos, max(fixed, r.seen+1))
+	return !gap
+}
+
 // answerTo returns the offset of the response with a session ID that stands at the boundary, or behind a response there: at the start of
 // a write, or with nothing but whole packets before it; or -1.
 func (h *half) answerTo(id sid) int64 {

@@ -166,6 +166,10 @@ func (h *half) reason() bool {
 	}
 	var space [16]candidate
 	list := h.candidates(space[:0], r)
+	if h.tooEarly(list, r) {
+		r = reply{}
+		list = h.candidates(space[:0], r)
+	}
 	if h.faint {
 		list = h.faithful(list)
 	}
