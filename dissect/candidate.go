@@ -440,12 +440,23 @@ func (h *half) writeBounds(list []candidate, n int, r reply) []candidate {
 			list = append(list, c)
 		}
 	})
-	if !bounded && v.end >= 0 && (sh.LengthWidth > 0 || v.tail) {
+	if !bounded && v.end >= 0 && (sh.LengthWidth > 0 || v.tail) && h.pushes && !h.packetStarts(v.token) {
 		c := *v
 		c.kind, c.end = writeBound, -1 // what will bound it is not there yet
 		list = append(list, c)
 	}
 	return list
+}
+
+// packetStarts reports whether a packet starts beyond doubt with one of the next segments, whether a write ended before it or not.
+func (h *half) packetStarts(vouched []byte) bool {
+	const enough = 32
+	for i := 1; i < min(len(h.segs), enough); i++ {
+		if s := &h.segs[i]; !s.gap && s.start > h.pos && h.strong(s.start, vouched) == yes {
+			return true
+		}
+	}
+	return false
 }
 
 // endsWrite reports whether a vendor's reading ends where a write does, and that is no accident: a length tells

@@ -222,6 +222,16 @@ func TestWrongLengths(t *testing.T) {
 	})
 }
 
+// A length of 0 does not make a packet wait for the end of a write where the next ones stand.
+func TestLengthZeroWaitsForNoPacket(t *testing.T) {
+	k := fromSYN().piece(0, login).piece(1, ack).piece(0, data("first---", "")).piece(1, ok("first---"))
+	k.piece(0, "Ccommand1"+tok+"\x00\x00\x00\x00\x00\x00").wait(20*time.Millisecond).piece(1, ok("nothing1")).wait(150*time.Millisecond).piece(0, ok("nothing2"))
+	k.wait(150*time.Millisecond).piece(0, data("aaaaaaaa", "x")).piece(1, ok("aaaaaaaa")).piece(0, data("bbbbbbbb", "y")).piece(1, ok("bbbbbbbb"))
+	if got := k.end(0).end(1).close(); !strings.Contains(got, "D aaaaaaaa 36") || !strings.Contains(got, "D bbbbbbbb 36") {
+		t.Errorf("got\n%s", got)
+	}
+}
+
 // What follows a packet in a write of its own, and starts as the next one does, is no payload of it, however short it is.
 func TestNoPayloadThatStartsAPacket(t *testing.T) {
 	next := data("aaaaaaaa", "hello")
