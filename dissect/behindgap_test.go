@@ -57,7 +57,8 @@ func TestRestBehindAGap(t *testing.T) {
 			"device 234 H beatabcd 37\ndevice 271 D bbbbbbbb 114\n  beatabcd pending\n  bbbbbbbb pending",
 		},
 		{
-			"text that looks like a login, inside a write", []string{middle, relogin + "stray|", next},
+			"text that looks like a login, inside a write",
+			[]string{middle, relogin + "stray|", next},
 			"device 309 D bbbbbbbb 35\n  bbbbbbbb pending",
 		},
 		{
@@ -65,11 +66,13 @@ func TestRestBehindAGap(t *testing.T) {
 			"device 234 H beatabcd 37\ndevice 271 D bbbbbbbb 114\n  beatabcd pending\n  bbbbbbbb pending",
 		},
 		{
-			"a login that is a write of its own", []string{"rest|", relogin + "|", next},
+			"a login that is a write of its own",
+			[]string{"rest|", relogin + "|", next},
 			"device 150 L aaaaaaaa 78\ndevice 228 D bbbbbbbb 35\n  aaaaaaaa pending\n  bbbbbbbb pending",
 		},
 		{
-			"a login right behind it", []string{relogin + "|", next},
+			"a login right behind it",
+			[]string{relogin + "|", next},
 			"device 146 L aaaaaaaa 78\ndevice 224 D bbbbbbbb 35\n  aaaaaaaa pending\n  bbbbbbbb pending",
 		},
 	} {

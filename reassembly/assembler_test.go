@@ -233,14 +233,18 @@ func TestStreams(t *testing.T) {
 			op{dir: '>', seq: 101, flags: "AP", data: "a"}, op{dir: '>', seq: 105, flags: "AP", data: "c"}, op{dir: '>', seq: 102, flags: "AP", data: "bbb", at: 31000},
 		), "0< open\n0>a|<3>c| open"},
 		{"hole where only one side is captured", []op{
-			{dir: '>', seq: 100, flags: "S"}, {dir: '>', seq: 101, flags: "AP", data: "a"}, {dir: '>', seq: 105, flags: "AP", data: "c"},
+			{dir: '>', seq: 100, flags: "S"},
+			{dir: '>', seq: 101, flags: "AP", data: "a"},
+			{dir: '>', seq: 105, flags: "AP", data: "c"},
 			{dir: '>', seq: 102, flags: "AP", data: "bbb", at: 7000},
 		}, "0< open\n0>a|<3>c| open"},
 		{"hole before a FIN, filled late", open(
 			op{dir: '>', seq: 101, flags: "AP", data: "a"}, op{dir: '>', seq: 105, flags: "AF"}, op{dir: '>', seq: 102, flags: "AP", data: "bbb", at: 3000},
 		), "0< open\n0>a|bbb| fin"},
 		{"hole before a FIN where only one side is captured", []op{
-			{dir: '>', seq: 100, flags: "S"}, {dir: '>', seq: 101, flags: "AP", data: "a"}, {dir: '>', seq: 105, flags: "AF"},
+			{dir: '>', seq: 100, flags: "S"},
+			{dir: '>', seq: 101, flags: "AP", data: "a"},
+			{dir: '>', seq: 105, flags: "AF"},
 			{dir: '>', seq: 102, flags: "AP", data: "bbb", at: 3000},
 		}, "0< open\n0>a|<3> fin"},
 		{"hole before a FIN, and the capture ends", open(
