@@ -385,3 +385,27 @@ func TestResponseWithItsSessionIDInItsTail(t *testing.T) {
 		s.play(t)
 	}
 }
+
+// An answer that waits for a request which is seen does not wait for one that waits for it.
+func TestNeitherWaitsForTheOther(t *testing.T) {
+	both := data("bbbbbbbb", "y") + data("aaaaaaaa", "x")
+	for _, s := range []struct{ name, got, want string }{
+		{
+			"a login that is sent again, while the answer comes",
+			fromSYN().device(login).piece(0, login[:30]).server(ack).device(login[30:]).wait(2 * time.Second).device(data("cccccccc", "")).close(),
+			"device 0 L session1 61\nserver 0 R session1 34\n  session1 answered\ndevice 61 L session1 61\n! login-repeated device 61\n" +
+				"! session-id-reused device 61\ndevice 122 D cccccccc 35\n  session1 pending\n  cccccccc pending",
+		},
+		{
+			"a request whose answer stands behind that",
+			in(fromSYN()).device(data("aaaaaaaa", "x")).piece(0, both[:56]).server(ok("aaaaaaaa") + ok("bbbbbbbb")).device(both[56:]).wait(2 * time.Second).
+				device(data("cccccccc", "")).close(),
+			loggedIn + "device 96 D aaaaaaaa 36\nserver 44 R aaaaaaaa 10\n  aaaaaaaa answered\ndevice 132 D bbbbbbbb 36\n" +
+				"device 168 D aaaaaaaa 36\n! session-id-reused device 168\nserver 54 R bbbbbbbb 10\n  bbbbbbbb answered\ndevice 204 D cccccccc 35\n  aaaaaaaa pending\n  cccccccc pending",
+		},
+	} {
+		if s.got != s.want {
+			t.Errorf("%s: got\n%s\nwant\n%s", s.name, s.got, s.want)
+		}
+	}
+}

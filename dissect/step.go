@@ -134,9 +134,9 @@ func (h *half) holds() bool {
 }
 
 // outlasts reports whether a response waits for longer than a second for a request that stands among the peer's bytes which are not settled:
-// their wait ends by itself, unless a response stands there, too.
+// their wait ends by itself, unless a response stands there, too, or what stands there waits for this one.
 func (h *half) outlasts(p *half) bool {
-	return p.ended == running && len(h.buf) < maxWait && (p.adrift != inStep || p.buf[0] != 'R')
+	return p.ended == running && len(h.buf) < maxWait && (p.adrift != inStep || p.buf[0] != 'R' && !h.answersBefore(p))
 }
 
 // waits reports whether a response was held for less than a second yet, or something else is to be
