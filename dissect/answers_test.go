@@ -409,3 +409,12 @@ func TestNeitherWaitsForTheOther(t *testing.T) {
 		}
 	}
 }
+
+// An answer behind others settles its request where they are the first bytes of their direction, too.
+func TestAnswerBehindTheFirstAnswer(t *testing.T) {
+	k := fromSYN().device("Dbbbbbbbb"+tok+"\x06\x00second").server(ok("orphan--")+ok("bbbbbbbb")).device("zzzzzzzzzzzzzzzzzzzz", data("cccccccc", ""))
+	want := "device 0 D bbbbbbbb 41\n! length-byte-order device 0\n"
+	if got := k.wait(2 * time.Second).close(); !strings.HasPrefix(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

@@ -307,7 +307,7 @@ func (h *half) row(x, target int64, match bool) bool {
 	return false
 }
 
-// visited are up to maxReach offsets above 0.
+// visited are up to maxReach offsets, each one higher: 0 stands for none.
 type visited struct {
 	slots [2 * maxReach]int64
 	n     int
@@ -323,10 +323,10 @@ func (v *visited) slot(x int64) *int64 {
 	}
 }
 
-func (v *visited) has(x int64) bool { return *v.slot(x) == x }
+func (v *visited) has(x int64) bool { return *v.slot(x + 1) == x+1 }
 
 func (v *visited) add(x int64) {
-	*v.slot(x) = x
+	*v.slot(x + 1) = x + 1
 	v.n++
 }
 
