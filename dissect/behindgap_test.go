@@ -202,3 +202,14 @@ func TestTokensAreNoSessionIDs(t *testing.T) {
 		t.Errorf("got\n%s", got)
 	}
 }
+
+// A login that stands right behind a gap is one, however long the gap is.
+func TestLoginBehindAGapOfAnyLength(t *testing.T) {
+	for _, n := range []int64{1, 100, maxWait, maxWait + 1, 1 << 30} {
+		got := in(fromSYN()).gap(0, n).device(login, data("bbbbbbbb", "")).close()
+		want := fmt.Sprintf("! capture-gap device 96\ndevice %d L session1 61\n", 96+n)
+		if got, _ = strings.CutPrefix(got, loggedIn); !strings.HasPrefix(got, want) {
+			t.Errorf("%d bytes: got\n%s\nwant\n%s", n, got, want)
+		}
+	}
+}

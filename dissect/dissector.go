@@ -269,7 +269,7 @@ func (d *Dissector) Gap(c *Dialogue, dir int, n int64, p *Part) {
 	h.closeAt(off)
 	h.doubtStarts(h.lostIn(off, off+1))
 	h.pos, h.buf, h.segs, h.adrift = off+n, h.buf[:0], h.segs[:0], quietly
-	h.scanned = h.pos
+	h.scanned, h.behindGap = h.pos, h.pos
 	d.flush()
 }
 
