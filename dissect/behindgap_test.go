@@ -213,3 +213,14 @@ func TestLoginBehindAGapOfAnyLength(t *testing.T) {
 		}
 	}
 }
+
+// Another packet with the token of one that may be none proves it, whichever way that packet goes.
+func TestLaterPacketProvesAFaintOne(t *testing.T) {
+	for _, o := range []Options{{}, {Thorough: true}} {
+		k := newTalk(o, Opening{Opener: true}).device("rest", "Oaaaaaaaa"+other, data("bbbbbbbb", "")).server(ok("bbbbbbbb")).device(data("cccccccc", "")).server(ok("cccccccc"))
+		got := k.device("Ddddddddd" + other + "\x00\x00").server(ok("dddddddd")).wait(31 * time.Second).close()
+		if !strings.HasSuffix(got, "! no-response device 4\n  aaaaaaaa unanswered") || k.d.short == 0 && !o.Thorough {
+			t.Errorf("%+v: %d went the short way; got\n%s", o, k.d.short, got)
+		}
+	}
+}

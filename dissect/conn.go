@@ -61,6 +61,7 @@ type Dialogue struct {
 
 	session session
 	told    uint8 // of the device's silence: 1 that a beat is missed, 2 that it is silent
+	guesses bool  // something that was taken for a request may be the rest of something behind a gap
 	pulse   pulse
 	order   int64 // tells which of two connections was there first
 
@@ -93,7 +94,6 @@ type Dialogue struct {
 	closer int   // the direction that ended first, -1 while none has
 	clock  int64 // the latest time (ns) of the capture when a packet came with an earlier one
 
-	guesses bool // something that was taken for a request may be the rest of something behind a gap
 	guessed bool // neither a SYN nor an option tells the sides
 	// forced rises when both directions ended and yet each waits for the other: then responses
 	// are held only for requests that stand in the bytes at hand, and at last for none.

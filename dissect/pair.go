@@ -98,12 +98,20 @@ func (h *half) pairRequest(s *settled) {
 	}
 	s.role, s.slot = asRequest, t.slot
 	t.excused = h.early[id] && !c.gapless()
-	if t.faint = h.faint; !t.faint && c.guesses {
-		h.requests.trust(&t.token)
-		h.peer.requests.trust(&t.token)
+	if t.faint = h.faint; t.faint {
+		c.guesses = true
+	} else {
+		c.trust(&t.token)
 	}
-	c.guesses = c.guesses || t.faint
 	h.enqueue(t)
+}
+
+// trust takes requests that wait and carry the token of one that is beyond doubt for what they seem to be.
+func (c *Dialogue) trust(t *token) {
+	if c.guesses {
+		c.spots[0].requests.trust(t)
+		c.spots[1].requests.trust(t)
+	}
 }
 
 // enqueue makes a request wait for its answer.

@@ -441,6 +441,7 @@ func (c *Dialogue) request(dir int, l *protocol.Layout, tail bool, b []byte, w *
 	if c.ahead>>dir&1 != 0 {
 		c.ackedAhead(t)
 	}
+	c.trust(&t.token)
 	c.spots[dir].requests.pushNew(t)
 	c.changes++
 	c.tellRequest(t.id)
