@@ -120,7 +120,9 @@ func (h *half) requestWith(what []byte, distance int) int64 {
 		if x := h.pos + int64(from+i-distance); protocol.IsRequest(b[from+i-distance]) && (distance > 1 || !h.endsID(x)) {
 			return x
 		}
-		from += i + 1
+		for from += i + 1; from < len(b) && !protocol.IsRequest(b[from-distance]); { // what repeats itself is found at each byte
+			from++
+		}
 	}
 	return -1
 }

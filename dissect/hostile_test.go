@@ -118,6 +118,13 @@ func BenchmarkHostile(b *testing.B) {
 				k.server("R", ok("bbbbbbbb"))
 			}
 		},
+		"letters behind a gap, beside a held answer": func(k *talk) {
+			in(k)
+			k.gap(0, 100).server(strings.Repeat("R", 4096)).device("Oaaaaaaaa" + strings.Repeat("text", 6))
+			for range 500 {
+				k.device("R")
+			}
+		},
 		"R with letters": func(k *talk) {
 			in(k)
 			for range 20000 {

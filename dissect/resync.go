@@ -182,16 +182,27 @@ func (h *half) isRest() bool {
 	if !protocol.MaySend(h.side(), h.buf[0]) || len(h.buf) >= protocol.HeaderSize && !h.plausible(h.buf) {
 		return true
 	}
-	y := h.strongNear()
-	return y >= 0 && h.reachesOver(h.pos, y)
+	return h.strongNear(h.shortest()) >= 0
+}
+
+// shortest is where the shortest reading of the packet at the boundary ends, as far as that is known of any.
+func (h *half) shortest() int64 {
+	var buf [8]candidate
+	least := h.seen()
+	for _, c := range h.vendorEnds(buf[:0], h.pos, h.requestLetter(h.buf)) {
+		if c.end >= 0 {
+			least = min(least, c.end)
+		}
+	}
+	return least
 }
 
 // maxFaint is how many bytes a packet has, at most, whose length is no more than one byte.
 const maxFaint = 58 + 255
 
-// strongNear returns the first strong match behind the boundary that such a packet might have inside, or -1.
-func (h *half) strongNear() int64 {
-	for y := h.pos + 1; y < min(h.pos+maxFaint, h.seen()); y++ {
+// strongNear returns the first strong match behind the boundary, and before x, that such a packet might have inside, or -1.
+func (h *half) strongNear(x int64) int64 {
+	for y := h.pos + 1; y < min(h.pos+maxFaint, x); y++ {
 		if h.strong(y, nil) == yes {
 			return y
 		}
@@ -202,7 +213,7 @@ func (h *half) strongNear() int64 {
 // faithful keeps the readings that accuse nobody and have no strong match inside. Two bytes that tell a length are more than chance: stray bytes
 // behind what they tell are no accusation without evidence.
 func (h *half) faithful(list []candidate) []candidate {
-	y := h.strongNear()
+	y := h.strongNear(h.seen())
 	kept := list[:0]
 	for i := range list {
 		if c := &list[i]; (c.kind == vendor || c.kind == stray && c.layout.Shape().LengthWidth == 2) && (y < 0 || c.end <= y) {
