@@ -164,13 +164,18 @@ func (h *half) dropProbes(p *piece) {
 	if p.n == 1 {
 		return
 	}
-	h.held = slices.DeleteFunc(h.held, func(q piece) bool {
-		drop := q.off >= p.off && q.end() <= p.off+int64(len(p.b)) && q.probe()
+	// Many pieces may be held: only those that it covers are looked at.
+	end := p.off + int64(len(p.b))
+	from := sort.Search(len(h.held), func(i int) bool { return h.held[i].off >= p.off })
+	to := from + sort.Search(len(h.held)-from, func(i int) bool { return h.held[from+i].end() > end })
+	kept := slices.DeleteFunc(h.held[from:to], func(q piece) bool {
+		drop := q.probe()
 		if drop {
 			h.bytes -= q.cost()
 		}
 		return drop
 	})
+	h.held = slices.Delete(h.held, from+len(kept), to)
 }
 
 func (h *half) put(i int, p piece) {
