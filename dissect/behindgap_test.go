@@ -153,6 +153,16 @@ func TestFaintPacketsAccuseNobody(t *testing.T) {
 	}
 }
 
+// What comes behind a silence is a packet, whatever was passed over before it.
+func TestPacketBehindASilence(t *testing.T) {
+	const noName = "Lsession2client-client-clientsecret-secret-secretPRODUCT0\x00"
+	for _, rest := range [][]string{{"no packet at all"}, {"Oaaaaaaaa" + strings.Repeat("text", 6), "no packet at all"}} {
+		if got := in(fromSYN()).gap(0, 50).device(rest...).wait(31 * time.Second).device(noName).close(); !strings.Contains(got, "! empty-identifier") {
+			t.Errorf("behind %q: got\n%s", rest, got)
+		}
+	}
+}
+
 // A response to a command that was never captured has no tail that is a row of packets, though one of them starts with a letter that tells
 // its length.
 func TestRowBehindALostCommand(t *testing.T) {
@@ -217,7 +227,8 @@ func TestLoginBehindAGapOfAnyLength(t *testing.T) {
 // Another packet with the token of one that may be none proves it, whichever way that packet goes.
 func TestLaterPacketProvesAFaintOne(t *testing.T) {
 	for _, o := range []Options{{}, {Thorough: true}} {
-		k := newTalk(o, Opening{Opener: true}).device("rest", "Oaaaaaaaa"+other, data("bbbbbbbb", "")).server(ok("bbbbbbbb")).device(data("cccccccc", "")).server(ok("cccccccc"))
+		k := newTalk(o, Opening{Opener: true}).device("rest", "Oaaaaaaaa"+other, data("bbbbbbbb", "")).server(ok("bbbbbbbb"))
+		k.device(data("cccccccc", "")).server(ok("cccccccc"))
 		got := k.device("Ddddddddd" + other + "\x00\x00").server(ok("dddddddd")).wait(31 * time.Second).close()
 		if !strings.HasSuffix(got, "! no-response device 4\n  aaaaaaaa unanswered") || k.d.short == 0 && !o.Thorough {
 			t.Errorf("%+v: %d went the short way; got\n%s", o, k.d.short, got)

@@ -88,6 +88,7 @@ func (h *half) stillAdrift(waiting bool) bool {
 	switch {
 	case h.over():
 		h.skipTo(h.seen())
+		h.faint = false // what comes behind a silence starts there
 		return true
 	case h.ended == fileEnded:
 		// What the capture's end cut off, and short writes before it, prove nothing.
