@@ -459,9 +459,9 @@ func (h *half) packetStarts(vouched []byte) bool {
 	return false
 }
 
-// endsWrite reports whether a vendor's reading ends where a write does, and that is no accident: a length tells
-// that end, and what follows starts with a legal letter; a data packet's length of two bytes
-// needs no more; without the tail that it may have, what follows has a session ID, too; or nothing but short writes follow up to a strong match. A tail that a packet stands in beyond doubt ends there by accident.
+// endsWrite reports whether a vendor's reading ends where a write does, and that is no accident: the length of a tail tells that end, and what
+// follows starts with a legal letter; a data packet's length of two bytes needs no more; of a packet without the tail that it may have, what follows
+// has a session ID, too; or nothing but short writes follow up to a strong match. A tail in which a packet stands beyond doubt ends there by accident.
 func (h *half) endsWrite(c *candidate) bool {
 	if c.end < 0 || c.end >= h.seen() || !h.writeEnd(c.end) {
 		return false
