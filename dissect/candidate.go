@@ -440,7 +440,7 @@ func (h *half) writeBounds(list []candidate, n int, r reply) []candidate {
 			list = append(list, c)
 		}
 	})
-	if !bounded && v.end >= 0 && (sh.LengthWidth > 0 || v.tail) && h.pushes && !h.packetStarts(v.token) {
+	if !bounded && v.end >= 0 && (sh.LengthWidth > 0 || v.tail) && h.pushes && h.c.d.now-h.heldSince() < h.c.d.timeout && !h.packetStarts(v.token) {
 		c := *v
 		c.kind, c.end = writeBound, -1 // what will bound it is not there yet
 		list = append(list, c)

@@ -1,6 +1,7 @@
 package dissect
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -336,4 +337,15 @@ func TestBadStatusOfALoginsAnswer(t *testing.T) {
 			asked + "server 44 R session2 22 missing 12\n! truncated-packet server 44\n! bad-status server 44\n  session2 unanswered",
 		},
 	})
+}
+
+// What would bound a packet whose length may be wrong is waited for until its answer would be late, whatever comes meanwhile.
+func TestWaitsForABoundUntilTheTimeout(t *testing.T) {
+	k := fromSYN().device(login + data("aaaaaaaa", "x"))
+	for i := range 6 {
+		k.wait(6 * time.Second).device(data(fmt.Sprintf("%08d", i), ""))
+	}
+	if got := strings.Join(k.n.lines, "\n"); !strings.HasPrefix(got, "device 0 L session1 61\ndevice 61 D aaaaaaaa 36\n") {
+		t.Errorf("got\n%s", got)
+	}
 }
