@@ -235,3 +235,17 @@ func TestLaterPacketProvesAFaintOne(t *testing.T) {
 		}
 	}
 }
+
+// Text that looks like a login is none beyond doubt right behind a gap: it may be the rest of a payload.
+func TestLoginBehindAGapIsNotSure(t *testing.T) {
+	packet := data("aaaaaaaa", strings.Repeat("x", 75)+login)
+	end := len(packet) - len(login)
+	got := in(fromSYN()).piece(0, packet[:60]).gap(0, int64(end-60)).device(packet[end:]).close()
+	if want := fmt.Sprintf("device 96 D aaaaaaaa %d missing %d\n", len(packet), end-60); !strings.Contains(got, want) || strings.Contains(got, " L session1 61\n  ") {
+		t.Errorf("inside a packet: got\n%s", got)
+	}
+	nameless := login[:57] + "\x00"
+	if got := in(fromSYN()).gap(0, 300).device(nameless).wait(2 * time.Second).close(); strings.Contains(got, "empty-identifier") {
+		t.Errorf("behind packets: got\n%s", got)
+	}
+}

@@ -2,7 +2,6 @@ package dissect
 
 import (
 	"bytes"
-	"sort"
 	"unicode/utf8"
 
 	"github.com/nubishark/nubishark/protocol"
@@ -339,14 +338,10 @@ func (h *half) strongLogin(x int64, b []byte) answer {
 
 // opensWrite reports whether a segment starts at x that is the first one of a write. Of what stands behind a gap, that is not known.
 func (h *half) opensWrite(x int64) bool {
-	i := sort.Search(len(h.segs), func(i int) bool { return h.segs[i].start >= x })
-	switch {
-	case i == len(h.segs) || h.segs[i].start != x || h.segs[i].gap:
-		return false
-	case i == 0:
-		return !h.midWrite
+	if x == h.pos {
+		return h.segStart(x) && !h.midWrite
 	}
-	return h.segs[i-1].push && !h.segs[i-1].gap
+	return h.startsWrite(x) && !h.segs[h.holding(x)-1].gap
 }
 
 // writesWithin reports whether a write ends between x and end.

@@ -1,6 +1,10 @@
 package dissect
 
-import "github.com/nubishark/nubishark/protocol"
+import (
+	"math"
+
+	"github.com/nubishark/nubishark/protocol"
+)
 
 // maxBytes bounds the bytes that a violation shows, maxJunk those that are kept while no packet
 // is found.
@@ -199,7 +203,7 @@ func (h *half) shortest() int64 {
 }
 
 // maxFaint is how many bytes a packet has, at most, whose length is no more than one byte.
-const maxFaint = 58 + 255
+var maxFaint = int64(protocol.ByLetter('L')[0].Shape().Fixed + math.MaxUint8)
 
 // strongNear returns the first strong match behind the boundary, and before x, that such a packet might have inside, or -1.
 func (h *half) strongNear(x int64) int64 {
